@@ -1,0 +1,61 @@
+# Everything a contributor, or a newcomer, or CI runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+
+help: ## show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/installed ## make .venv with mlq and what its tests and checks need
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --editable . --group test --group check
+	@touch $@
+
+demo: .demo/installed ## install mlq apart, then run real machine learning through it on its embedded server
+	@.demo/venv/bin/python docs/examples/digits/demo.py
+
+.demo/installed: pyproject.toml $(shell find src -name '*.py' -o -name '*.lua' 2>/dev/null)
+	@echo 'installing mlq and scikit-learn into .demo/venv …'
+	@$(PYTHON) -m venv .demo/venv
+	@.demo/venv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	@.demo/venv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade . --group demo
+	@touch $@
+
+test: setup ## run the tests on the embedded server (minutes)
+	$(BIN)/python -m pytest
+
+test-demo: .demo/installed ## run the demo twice in a row
+	.demo/venv/bin/python docs/examples/digits/demo.py
+	.demo/venv/bin/python docs/examples/digits/demo.py
+
+test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, Redis 6.2, and Redis 7.0 where it is installed
+	$(BIN)/python tests/servers.py
+
+check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/internals/make_pages.py --check
+
+fmt: setup ## put the code into its style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup ## write the pages that are made from code
+	$(BIN)/python docs/internals/make_pages.py
+
+build: setup ## build the wheel and the source distribution into dist/
+	$(PIP) install build
+	$(BIN)/python -m build
+
+clean: ## remove what was made
+	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.PHONY: help setup demo test test-demo test-servers check fmt docs build clean

@@ -1,0 +1,383 @@
+"""class MLQ: the Python API, with the original's method names. Everything above goes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from mlq_cli.bulk import Ids, chunks, progress_bar
+from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, StoreUnavailable, WaitTimeout, WrongState
+from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id
+from mlq_cli.model.options import PostOptions
+from mlq_cli.model.profile import Profile, load
+from mlq_cli.model.rules import rules_of
+from mlq_cli.model.values import pack
+from mlq_cli.store.base import QueueCounts, Store, Swept
+
+if TYPE_CHECKING:
+    from mlq_cli.worker.inprocess import Listening, Reaping
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CHUNK = 500  # messages of a bulk post in one script call: enough to be fast, few enough to let others through
+CHUNK_BYTES = 4 << 20  # of them together
+LOOK_SECONDS = 2.0  # between two looks at a job that is waited for, should its event be missed
+OUTAGE_SECONDS = 60.0  # how long a wait goes on trying when Redis goes away under it
+
+
+class MLQ:
+    """One namespace of jobs: post to it, look at it, wait for it, listen to it. Threads may share one.
+
+    `MLQ()` takes the profile, or the embedded server when there is none; `MLQ("example_app", "localhost", 6379, 0)`
+    names a Redis as the original does. Nothing is connected before the first call that needs it.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        host: str | None = None,
+        port: int = 6379,
+        db: int = 0,
+        *,
+        profile: Profile | None = None,
+    ) -> None:
+        flags: dict[str, object] = {}
+        if namespace is not None:
+            flags["namespace"] = check_name(namespace, "namespace")
+        if host is not None:
+            flags["redis.url"] = f"redis://{f'[{host}]' if ':' in host else host}:{port}/{db}"
+        if profile is not None and flags:
+            raise Misuse("a profile and an address exclude each other", hint="say MLQ.from_profile(…, namespace=…)")
+        self.profile = profile if profile is not None else load(flags=flags)
+        self._store: Store | None = None
+        self._listening: Listening | None = None
+        self._reapings: list[Reaping] = []
+
+    @classmethod
+    def from_profile(cls, profile: str | None = None, **flags: object) -> Self:
+        """Return an MLQ by the name or file of a profile; `flags` win over it: `namespace=…`, `redis_url=…`."""
+        dotted = {name.replace("_", ".", 1): value for name, value in flags.items()}
+        return cls(profile=load(profile, flags=dotted))
+
+    @property
+    def store(self) -> Store:
+        """Where the jobs are."""
+        if self._store is None:
+            from mlq_cli.store.redis import open_store  # `import redis` takes longer than all the rest
+
+            self._store = open_store(self.profile)
+        return self._store
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of all jobs that this object knows."""
+        return self.profile.namespace
+
+    # --- posting ---------------------------------------------------------------------------------------------------
+    def post(
+        self,
+        msg: Any,
+        callback: str | None = None,
+        functions: Sequence[str] | None = None,
+        *,
+        queue: str = "default",
+        priority: int = 0,
+        delay: float | None = None,
+        at: float | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+        id: str | None = None,
+    ) -> str:
+        """Post one message and return the id of its job. When this returns, the job is stored.
+
+        Args:
+            msg: what the listener gets: anything msgpack carries, dates, big integers and numpy arrays too.
+            callback: URL that is told the outcome: `GET <url>?success=0|1&job_id=…&short_result=…`.
+            functions: names of the listeners to run; all of them by default.
+            queue: name of the line to wait in.
+            priority: higher is sooner, -2047 to 2047.
+            delay: seconds before it may run; `at`: the instant (Unix seconds), instead.
+            retries: reruns after an exception; by default what the worker says.
+            timeout: seconds one attempt may take before it is killed.
+            id: an id of your own; posting it again returns it and changes nothing.
+
+        Raises:
+            Misuse: an option makes no sense, or the message cannot be carried or is too large.
+            StoreUnavailable, StoreFull, NotAllowed: Redis says no.
+        """
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions))
+        message = pack(msg, limit=self.profile.limits.message)
+        own = None if id is None else [check_own_id(id)]
+        return self.store.ask(self.store.post([message], options, own)).ids[0]
+
+    def post_many(
+        self,
+        msgs: Iterable[Any],
+        total: int | None = None,
+        progress: bool | Callable[[int], None] = False,
+        *,
+        callback: str | None = None,
+        functions: Sequence[str] | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        delay: float | None = None,
+        at: float | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+    ) -> Ids:
+        """Post many messages that share their options; generators are welcome, memory stays constant.
+
+        `progress=True` shows a bar on a terminal (`total` gives it an end); a function is called with how many are in.
+        Returns the ids in order, as a sequence that takes next to no memory. What was posted before an error stays.
+        Raises as `post` does.
+        """
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions))
+        limit = self.profile.limits.message
+        ids = Ids()
+        with progress_bar(progress, total) as advance:
+            packed = (pack(msg, limit=limit) for msg in msgs)
+            for chunk in chunks(packed, CHUNK, CHUNK_BYTES):
+                ids.add(self.store.ask(self.store.post(chunk, options)).ids)
+                advance(len(ids))
+        return ids
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+    def get_job(self, job_id: str | int) -> Record:
+        """Return the record of a job. Raises JobNotFound, which is also a KeyError."""
+        (record,) = self.store.records([str(job_id)])
+        if record is None:
+            raise JobNotFound(str(job_id))
+        return record
+
+    def get_jobs(self, job_ids: Iterable[str | int]) -> list[Record | None]:
+        """Return the records of many jobs in one go, None for those that do not exist."""
+        return self.store.records([str(job_id) for job_id in job_ids])
+
+    def get_result(self, job_id: str | int) -> Any:
+        """Return the full result, None while there is none. Raises JobNotFound, JobFailed, JobCanceled."""
+        return result_of(self.get_job(job_id))
+
+    def get_progress(self, job_id: str | int) -> Any:
+        """Return `[queued; not started]`, `[started]`, `[completed]`, `[failed]`, or what the listener said last."""
+        record = self.get_job(job_id)
+        words = {None: "[queued; not started]", 0: "[started]", 100: "[completed]", -1: "[failed]"}
+        progress = record["progress"]
+        simple = progress is None or type(progress) is int
+        return words.get(progress, progress) if simple else progress
+
+    def job_count(self) -> int:
+        """Return how many jobs wait in this namespace: queued, scheduled or blocked, our own callbacks not counted."""
+        ours = (counts for counts in self.store.counts() if not counts.queue.startswith("_"))
+        return sum(counts.states[state] for counts in ours for state in WAITING)
+
+    def list_jobs(
+        self, *, states: Iterable[State] | None = None, queue: str | None = None, limit: int = 50
+    ) -> list[Record]:
+        """Return records of jobs, the newest first, at most `limit`."""
+        queues = None if queue is None else [check_name(queue, "queue", ours=True)]
+        ids = self.store.ids(queues, list(states or State), limit)
+        records = [record for record in self.store.records(ids) if record is not None]
+        records.sort(key=lambda record: (record["timestamp"], len(record["id"]), record["id"]), reverse=True)
+        return records[:limit]
+
+    def counts(self) -> list[QueueCounts]:
+        """Return every queue with its jobs by state and its counters."""
+        return self.store.counts()
+
+    def workers(self) -> list[dict[str, str]]:
+        """Return what the living workers say of themselves."""
+        return self.store.workers()
+
+    def wait(self, job_id: str | int, timeout: float | None = None) -> Any:
+        """Wait for a job and return its result.
+
+        Raises:
+            JobFailed: it is dead; JobCanceled; JobNotFound.
+            WaitTimeout: it has not ended within `timeout` seconds, and goes on.
+        """
+        self.wait_ended(str(job_id), timeout)
+        return self.get_result(job_id)
+
+    def wait_ended(
+        self, job_id: str, timeout: float | None = None, on_progress: Callable[[], None] | None = None
+    ) -> None:
+        """Return when the job has ended, however. `on_progress` is called when the listener said how far it is."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        reached_at = time.monotonic()
+        pause = 0.1
+        while not self._ended(job_id):
+            try:
+                if self._watch(job_id, deadline, on_progress):
+                    return
+                reached_at, pause = time.monotonic(), 0.1
+            except StoreUnavailable:
+                # Redis may be restarting under a wait of hours; give up only when it stays away.
+                if time.monotonic() - reached_at > OUTAGE_SECONDS:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    def _ended(self, job_id: str) -> bool:
+        (state,) = self.store.states([job_id])
+        if state is None:
+            raise JobNotFound(job_id)
+        return state.terminal
+
+    def _watch(self, job_id: str, deadline: float | None, on_progress: Callable[[], None] | None) -> bool:
+        """Watch until the job has ended. The state is looked up after subscribing, so that no event falls between."""
+        with closing(self.store.watch()) as watch:
+            while not self._ended(job_id):
+                look_at = time.monotonic() + LOOK_SECONDS
+                until = look_at if deadline is None else min(look_at, deadline)
+                while (left := until - time.monotonic()) > 0:
+                    words = [word for one, word in watch.next(left) if one == job_id]
+                    if any(word != "progress" for word in words):
+                        return True
+                    if words and on_progress:
+                        on_progress()
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
+        return True
+
+    # --- changing --------------------------------------------------------------------------------------------------
+    def cancel(self, *job_ids: str | int) -> None:
+        """Cancel jobs. A running one is stopped by its worker within seconds. Raises JobNotFound, WrongState."""
+        ids = [str(job_id) for job_id in job_ids]
+        words = self.store.ask(self.store.cancel(ids))
+        _check_words(ids, words, wanted="waiting or running")
+
+    def retry(self, *job_ids: str | int) -> None:
+        """Run dead or canceled jobs again, with all their attempts back. Raises JobNotFound, WrongState."""
+        ids = [str(job_id) for job_id in job_ids]
+        words = self.store.ask(self.store.requeue(ids))
+        _check_words(ids, words, wanted="dead or canceled")
+
+    def pause(self, queue: str = "default") -> int:
+        """Stop handing out the jobs of a queue; running ones go on. Returns how many wait."""
+        return self.store.ask(self.store.pause(check_name(queue, "queue", ours=True), paused=True))
+
+    def resume(self, queue: str = "default") -> int:
+        """Hand out the jobs of a queue again. Returns how many wait."""
+        return self.store.ask(self.store.pause(check_name(queue, "queue", ours=True), paused=False))
+
+    def purge(self, queue: str = "default", states: Iterable[State] = WAITING) -> int:
+        """Throw away jobs with their records, by default those that wait. Returns how many."""
+        check_name(queue, "queue", ours=True)
+        total = 0
+        for state in states:
+            if state is State.RUNNING:
+                raise Misuse("running jobs cannot be purged", hint="cancel them, or release the queue first")
+            left = 1
+            while left:
+                gone, left = self.store.ask(self.store.purge(queue, state))
+                total += gone
+        return total
+
+    def release(self, queue: str = "default") -> int:
+        """Give every running job of a queue back to it; what their workers still say is refused. Returns how many."""
+        check_name(queue, "queue", ours=True)
+        running = sum(counts.states[State.RUNNING] for counts in self.store.counts() if counts.queue == queue)
+        total = 0
+        while total < running and (released := self.store.ask(self.store.release_queue(queue))):
+            total += released
+        return total
+
+    def sweep(self, *, timeout: float | None = None, max_retries: int | None = None) -> Swept:
+        """Do what a reaper does, once: promote what is due, give back what is lost, forget what is old enough."""
+        rules = rules_of(self.profile, max_retries=max_retries)
+        total = Swept(0, 0, 0, 0.0, True)
+        offset = 0
+        while total.more:
+            swept = self.store.ask(self.store.sweep(rules=rules, timeout=timeout, offset=offset))
+            total = Swept(
+                total.given_back + swept.given_back,
+                total.promoted + swept.promoted,
+                total.forgotten + swept.forgotten,
+                swept.grace,
+                swept.more,
+            )
+            offset += 500
+        return total
+
+    # --- listening in this process ---------------------------------------------------------------------------------
+    def create_listener(self, function: F) -> F:
+        """Listen in this process, in the background: every listener created runs for every message, in order.
+
+        The first call starts a thread that keeps the process alive until `shutdown`. A function that crashes the
+        interpreter takes this process with it; `mlq worker` isolates it. Returns the function, so it is a decorator.
+        """
+        if self._listening is None:
+            from mlq_cli.worker.inprocess import Listening
+
+            self._listening = Listening(self)
+        self._listening.add(function)
+        return function
+
+    def remove_listener(self, function: Callable[..., Any]) -> bool:
+        """Stop running a listener, found by its name. Returns whether it was there."""
+        return self._listening is not None and self._listening.remove(function)
+
+    def create_reaper(self, call_how_often: float = 60, job_timeout: float | None = 300, max_retries: int = 5) -> None:
+        """Give stalled jobs back in the background, every so many seconds, until `shutdown`.
+
+        Args:
+            job_timeout: seconds that a job may run at all before it counts as stalled, even if its worker lives;
+                None: only jobs whose worker vanished are given back.
+            max_retries: how often a job is given back before it is dead.
+        """
+        from mlq_cli.worker.inprocess import Reaping
+
+        self._reapings.append(Reaping(self, call_how_often, job_timeout, max_retries))
+
+    def shutdown(self) -> None:
+        """Stop what `create_listener` and `create_reaper` began in this process; a running job is finished first."""
+        if self._listening is not None:
+            self._listening.stop()
+            self._listening = None
+        while self._reapings:
+            self._reapings.pop().stop()
+
+    def close(self) -> None:
+        """Stop listening and close all connections."""
+        self.shutdown()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"MLQ({self.namespace!r}, {self.store.address!r})"
+
+
+def result_of(record: Record) -> Any:
+    """Return the result of a record, None while there is none. Raises JobFailed or JobCanceled."""
+    if record["state"] is State.DEAD:
+        raise JobFailed(record["id"], record["error"] or "no reason is known", record["traceback"])
+    if record["state"] is State.CANCELED:
+        raise JobCanceled(record["id"])
+    return record["result"]
+
+
+def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(functions, str):
+        raise Misuse("functions is one text", hint=f"write functions=[{functions!r}]")
+    return None if functions is None else tuple(functions)
+
+
+def _check_words(ids: Sequence[str], words: Sequence[str], *, wanted: str) -> None:
+    """Raise for the first id that was not `ok`; the others have been acted on."""
+    for job_id, word in zip(ids, words, strict=True):
+        if word == "missing":
+            raise JobNotFound(job_id)
+        if word != "ok":
+            raise WrongState(job_id, word, wanted=wanted)

@@ -1,0 +1,122 @@
+"""Values on the wire: msgpack, and extension types for what msgpack leaves out.
+
+A message or result travels as bytes through worker and Redis; only the two ends call `pack` and `unpack`.
+numpy is never imported here unless its values are met, or unpacked where it is installed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from enum import IntEnum
+from typing import Any
+
+import msgpack
+
+from mlq_cli.model.errors import Misuse, NotCarried, TooLarge
+
+
+class _Ext(IntEnum):
+    """Numbers of the extension types. They are stored, so a number is never given a second meaning."""
+
+    BIGINT = 1
+    DATETIME = 2
+    DATE = 3
+    TIME = 4
+    TIMEDELTA = 5
+    ARRAY = 6
+    SCALAR = 7
+
+
+def pack(value: Any, *, limit: int | None = None, what: str = "message") -> bytes:
+    """Return `value` as msgpack.
+
+    Raises:
+        NotCarried: it holds something that cannot be carried; the message names its type.
+        TooLarge: the bytes are over `limit`.
+    """
+    try:
+        packed: bytes = msgpack.packb(value, default=_extend, use_bin_type=True)
+    except NotCarried:
+        raise
+    except UnicodeEncodeError:
+        raise NotCarried(f"the {what} holds text that is not valid Unicode", hint="send bytes instead") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        deep = isinstance(error, RecursionError) or "recursion" in str(error)
+        reason = "is nested too deeply, or holds itself" if deep else f"cannot be carried: {error}"
+        raise NotCarried(f"the {what} {reason}") from None
+    if limit is not None and len(packed) > limit:
+        raise TooLarge(
+            f"the {what} is {len(packed):,} bytes, over the limit of {limit:,}",
+            hint="store it elsewhere and send its address, or raise the limit in the profile (limits)",
+        )
+    return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """Return the value of msgpack made by `pack`, or by any other msgpack library. Raises Misuse when it is none."""
+    try:
+        return msgpack.unpackb(packed, ext_hook=_shrink, strict_map_key=False, raw=False)
+    except (ValueError, msgpack.exceptions.UnpackException) as error:
+        raise Misuse(f"these {len(packed)} bytes are not msgpack: {error}") from None
+
+
+def _extend(value: Any) -> msgpack.ExtType:
+    """Give msgpack an extension type for a value that it does not know."""
+    match value:
+        case int():
+            size = (value.bit_length() + 8) // 8
+            return msgpack.ExtType(_Ext.BIGINT, value.to_bytes(size, "big", signed=True))
+        case dt.datetime():
+            return msgpack.ExtType(_Ext.DATETIME, value.isoformat().encode())
+        case dt.date():
+            return msgpack.ExtType(_Ext.DATE, value.isoformat().encode())
+        case dt.time():
+            return msgpack.ExtType(_Ext.TIME, value.isoformat().encode())
+        case dt.timedelta():
+            parts = (value.days, value.seconds, value.microseconds)
+            return msgpack.ExtType(_Ext.TIMEDELTA, msgpack.packb(parts))
+    if (numpy := sys.modules.get("numpy")) is not None:
+        if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
+            shape = (numpy.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())
+            return msgpack.ExtType(_Ext.ARRAY, msgpack.packb(shape))
+        if isinstance(value, numpy.generic) and not value.dtype.hasobject:
+            descr = numpy.lib.format.dtype_to_descr(value.dtype)
+            return msgpack.ExtType(_Ext.SCALAR, msgpack.packb((descr, value.tobytes())))
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    raise NotCarried(
+        f"a value of type {name} cannot be carried",
+        hint="return what msgpack knows: None, bool, numbers, text, bytes, lists, dicts, dates, numpy arrays",
+    )
+
+
+def _shrink(code: int, data: bytes) -> Any:
+    """Turn an extension type back into its value; an unknown one stays as msgpack gives it."""
+    match code:
+        case _Ext.BIGINT:
+            return int.from_bytes(data, "big", signed=True)
+        case _Ext.DATETIME:
+            return dt.datetime.fromisoformat(data.decode())
+        case _Ext.DATE:
+            return dt.date.fromisoformat(data.decode())
+        case _Ext.TIME:
+            return dt.time.fromisoformat(data.decode())
+        case _Ext.TIMEDELTA:
+            days, seconds, microseconds = msgpack.unpackb(data)
+            return dt.timedelta(days, seconds, microseconds)
+        case _Ext.ARRAY | _Ext.SCALAR:
+            return _numpy_value(code, data)
+    return msgpack.ExtType(code, data)
+
+
+def _numpy_value(code: int, data: bytes) -> Any:
+    try:
+        import numpy
+    except ImportError:  # the other end had it, we do not: hand the bytes on rather than fail
+        return msgpack.ExtType(code, data)
+    parts = msgpack.unpackb(data)
+    descr = [tuple(field) for field in parts[0]] if isinstance(parts[0], list) else parts[0]
+    dtype = numpy.lib.format.descr_to_dtype(descr)
+    array = numpy.frombuffer(parts[-1], dtype=dtype)
+    return array.reshape(parts[1]).copy() if code == _Ext.ARRAY else array[0]

@@ -1,0 +1,198 @@
+"""What a store of jobs promises: the verbs of a job's life, whatever keeps the jobs.
+
+A verb does not act; it returns a `Call`. `ask` sends one call, `run` sends several in one write: a worker settles what
+has finished and claims what there is room for in the same round trip. Each call is atomic by itself, takes many jobs,
+and is harmless to send again when its answer was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from mlq_cli.model.job import Record, State
+from mlq_cli.model.options import PostOptions
+from mlq_cli.model.outcome import Outcome
+from mlq_cli.model.rules import Rules
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A verb, its arguments, and how to read the answer."""
+
+    verb: str
+    args: list[Any]
+    read: Callable[[list[Any]], T]
+
+
+class Posted(NamedTuple):
+    """Answer of `post`."""
+
+    ids: list[str]  # in the order of the messages
+    created: int  # fewer than ids when some of the caller's own ids existed
+
+
+class Claimed(NamedTuple):
+    """One job handed to a worker."""
+
+    id: str
+    timeout: float | None  # seconds one attempt may take
+    record: bytes  # msgpack for the executor; the worker passes it on unread
+
+
+class Claims(NamedTuple):
+    """Answer of `claim`."""
+
+    jobs: list[Claimed]
+    empty: bool  # nothing is left in these queues; wait for the bell
+    next_due: float | None  # seconds until a scheduled job is due
+
+
+class Held(NamedTuple):
+    """A job that a worker holds: the pair that fences everything it says about it."""
+
+    id: str
+    token: str
+
+
+class Progress(NamedTuple):
+    """How far a listener says it is."""
+
+    id: str
+    token: str
+    value: bytes  # msgpack
+
+
+class Swept(NamedTuple):
+    """Answer of `sweep`."""
+
+    given_back: int
+    promoted: int
+    forgotten: int
+    grace: float  # seconds in which nothing is given back, after an outage
+    more: bool  # a limit was reached
+
+
+class QueueCounts(NamedTuple):
+    """One queue at a glance."""
+
+    queue: str
+    paused: bool
+    states: dict[State, int]
+    stats: dict[str, float]  # counters since the namespace began
+
+
+class Bell(Protocol):
+    """A way to sleep until there may be work."""
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when the bell rings."""
+
+    def listen(self, seconds: float) -> None:
+        """Begin to wait, for at most so long. Call again only after `answered`."""
+
+    def answered(self) -> None:
+        """Take the answer in after the descriptor became readable."""
+
+    def close(self) -> None:
+        """Stop waiting."""
+
+
+class Watch(Protocol):
+    """Hears of jobs that ended or made progress. A hint: what was missed has to be looked up."""
+
+    def next(self, seconds: float) -> list[tuple[str, str]]:
+        """Return pairs of job id and word; an empty list after so many seconds of silence."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Store(Protocol):
+    """Where jobs live."""
+
+    namespace: str
+
+    @property
+    def address(self) -> str:
+        """Where the store is, for people; holds no password."""
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+    def ask(self, call: Call[T]) -> T:
+        """Send one call and return its answer. Raises MlqError."""
+
+    def run(self, *calls: Call[Any]) -> list[Any]:
+        """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
+
+    # --- the life of a job -----------------------------------------------------------------------------------------
+    def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
+        """Add jobs; returns only when they are stored. An id that exists already is left as it is."""
+
+    def claim(
+        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+    ) -> Call[Claims]:
+        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
+
+    def heartbeat(
+        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+    ) -> Call[dict[str, str]]:
+        """Renew leases; returns why jobs are no longer this worker's, by id: canceled, lost or missing."""
+
+    def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
+        """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
+
+    def release(self, held: Sequence[Held]) -> Call[int]:
+        """Give jobs back with no attempt spent; returns how many were still held."""
+
+    def progress(self, values: Sequence[Progress]) -> Call[int]:
+        """Keep what listeners say; returns how many were refused."""
+
+    def sweep(self, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0) -> Call[Swept]:
+        """Promote what is due, give back what is lost, forget what was kept long enough."""
+
+    # --- what people do to jobs ------------------------------------------------------------------------------------
+    def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
+        """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
+
+    def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
+        """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
+
+    def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
+        """Give running jobs of a queue back, whoever holds them; returns how many."""
+
+    def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
+        """Throw jobs away with their records; returns how many, and how many are left."""
+
+    def pause(self, queue: str, *, paused: bool) -> Call[int]:
+        """Stop or go on handing out a queue's jobs; returns how many wait."""
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+    def records(self, ids: Sequence[str]) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist."""
+
+    def states(self, ids: Sequence[str]) -> list[State | None]:
+        """Return only the states."""
+
+    def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
+        """Return ids by queue and state, the newest first; None means all queues, or no limit."""
+
+    def counts(self) -> list[QueueCounts]:
+        """Return every queue with its numbers, ours last."""
+
+    def workers(self) -> list[dict[str, str]]:
+        """Return what living workers say of themselves."""
+
+    def bell(self, queues: Sequence[str]) -> Bell:
+        """Return a bell that rings when jobs come into these queues."""
+
+    def watch(self) -> Watch:
+        """Return a watch that hears from now on."""
+
+    def info(self) -> dict[str, str]:
+        """Return the server's name, version and settings that matter to us."""
+
+    def close(self) -> None:
+        """Close all connections."""

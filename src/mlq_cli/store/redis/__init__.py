@@ -1,0 +1,25 @@
+"""Jobs in Redis or Valkey. Nothing else imports `redis`."""
+
+from __future__ import annotations
+
+from mlq_cli.model.profile import Profile
+from mlq_cli.store.redis.connect import Endpoint, UrlEndpoint
+from mlq_cli.store.redis.store import RedisStore
+
+
+def open_store(profile: Profile) -> RedisStore:
+    """Return the store that a profile names; without a URL it is the embedded server, started on first use.
+
+    Opening connects to nothing yet. Raises Misuse for a URL that is none.
+    """
+    return RedisStore(endpoint_of(profile), profile.namespace)
+
+
+def endpoint_of(profile: Profile) -> Endpoint:
+    """Return where a profile says Redis is."""
+    url = profile.redis_url()
+    if url is not None:
+        return UrlEndpoint(url)
+    from mlq_cli.store.redis.embedded import EmbeddedEndpoint
+
+    return EmbeddedEndpoint(binary=profile.redis.server, data=profile.redis.data)

@@ -1,0 +1,203 @@
+"""Connections to one Redis: opened on need, kept for reuse, every failure turned into an error that says what to do.
+
+We write on redis-py's connections, one level below its client: a verb is one packed write and one read, for half the
+time of a high-level call, and several verbs leave in one write.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import redis.connection
+import redis.exceptions as rx
+
+from mlq_cli.model.errors import Misuse, MlqError, NotAllowed, StoreFull, StoreUnavailable
+
+Command = Sequence[str | bytes | int | float]
+
+CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
+ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead
+LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
+
+# Answers that mean «not now, not here»: the connection leads to the wrong or an unready server.
+_PASSING = (
+    rx.BusyLoadingError,
+    rx.ReadOnlyError,
+    rx.MasterDownError,
+    rx.TryAgainError,
+    rx.ClusterDownError,
+)  # fmt: skip
+
+
+class Endpoint(Protocol):
+    """Somewhere to connect to."""
+
+    address: str  # for people; holds no password
+    hint: str  # what to do when it cannot be reached
+
+    def open(self) -> redis.connection.AbstractConnection:
+        """Return a connected connection. Raises redis-py's errors."""
+
+
+class UrlEndpoint:
+    """A Redis named by a URL: redis://, rediss:// or unix://."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._options: dict[str, Any] = dict(redis.connection.parse_url(url))
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise Misuse(
+                f"this is no Redis URL: {error}", hint="write redis://host:6379/0, rediss://… or unix:///path"
+            ) from None
+        self._kind = self._options.pop("connection_class", redis.connection.Connection)
+        if self._kind is not redis.connection.UnixDomainSocketConnection:
+            self._options.setdefault("socket_keepalive", True)
+        host = parts.netloc.rpartition("@")[2]
+        self.address = f"{parts.scheme}://{host}{parts.path}"
+        self.hint = "is it running? set redis.url in the profile, --redis-url or MLQ_REDIS_URL"
+
+    def open(self) -> redis.connection.AbstractConnection:
+        """Connect, log in, choose the database."""
+        return open_connection(self._kind, self._options)
+
+
+def open_connection(kind: type[Any], options: dict[str, Any]) -> redis.connection.AbstractConnection:
+    """Return a connected connection of redis-py with our time limits and none of its retries."""
+    settings: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "protocol": 2,
+        "driver_info": None,  # saves a round trip at every start of a command
+        **options,
+    }
+    connection: redis.connection.AbstractConnection = kind(**settings)
+    connection.connect()
+    return connection
+
+
+class Wire:
+    """A pool of connections to one endpoint, for threads to share."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._idle: list[redis.connection.AbstractConnection] = []
+        self._pid = os.getpid()
+
+    @property
+    def address(self) -> str:
+        """Where this leads, for people."""
+        return self.endpoint.address
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one write and return their answers; an error answer stands in its place as an exception.
+
+        Whatever is sent here is harmless to send again, so a connection that breaks under it is replaced once. Silence
+        is not answered with a second try: it has taken long enough. Raises StoreUnavailable or NotAllowed.
+        """
+        deadline = time.monotonic() + LOADING_SECONDS
+        broken = False
+        while True:
+            connection = self._take()
+            try:
+                answers = _talk(connection, commands)
+            except (rx.ConnectionError, rx.TimeoutError, OSError) as error:
+                connection.disconnect()
+                self._idle.clear()  # what broke this one broke them all
+                if broken or isinstance(error, rx.TimeoutError):
+                    raise self.translate(error) from error
+                broken = True
+                continue
+            except BaseException:
+                connection.disconnect()  # half an answer may be on its way: nobody may read it as another's
+                raise
+            self._idle.append(connection)
+            if any(isinstance(answer, rx.BusyLoadingError) for answer in answers) and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            return answers
+
+    def open(self) -> redis.connection.AbstractConnection:
+        """Return a connection of one's own, for waiting on. Raises StoreUnavailable or NotAllowed."""
+        try:
+            return self.endpoint.open()
+        except (rx.RedisError, OSError) as error:
+            raise self.translate(error) from error
+
+    def translate(self, error: Exception) -> MlqError:
+        """Return the error of ours that an error of redis-py, or of the socket, stands for."""
+        text = str(error)
+        if isinstance(error, MlqError):
+            return error
+        if isinstance(error, (rx.AuthenticationError, rx.NoPermissionError)) or "NOAUTH" in text:
+            return NotAllowed(
+                f"Redis at {self.address} refuses us: {text}", hint="check the user name and password of the Redis URL"
+            )
+        if isinstance(error, rx.OutOfMemoryError) or "OOM command not allowed" in text:
+            return StoreFull(
+                f"Redis at {self.address} has no memory left; nothing was stored",
+                hint="let workers drain it, purge what nobody needs, or raise maxmemory; then try again",
+            )
+        if isinstance(error, _PASSING) or text.startswith("MISCONF"):
+            return StoreUnavailable(f"Redis at {self.address} cannot serve us now: {text}", hint="try again shortly")
+        if isinstance(error, (rx.ConnectionError, rx.TimeoutError, OSError)):
+            cause = error.__cause__ or error.__context__
+            reason = _reason(cause if isinstance(cause, OSError) else error)
+            return StoreUnavailable(f"Redis at {self.address} is out of reach: {reason}", hint=self.endpoint.hint)
+        return MlqError(
+            f"Redis at {self.address} answered: {text}", hint="mlq does not know this answer; please report it"
+        )
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def _take(self) -> redis.connection.AbstractConnection:
+        if self._pid != os.getpid():  # a fork must not share its parent's sockets
+            self._idle, self._pid = [], os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.open()
+
+
+def _talk(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    answers = []
+    for _ in commands:
+        try:
+            answers.append(connection.read_response())
+        except rx.ConnectionError:
+            raise
+        except rx.ResponseError as error:  # an answer too; the next ones still have to be read
+            answers.append(error)
+    return answers
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case FileNotFoundError():
+            return "no such socket"
+        case socket.gaierror():
+            return "the host name is not known"
+        case TimeoutError() | rx.TimeoutError():
+            return "no answer in time"
+    return (str(error) or type(error).__name__).rstrip(".")
+
+
+def descriptor(connection: redis.connection.AbstractConnection) -> int:
+    """Return the file descriptor of a connected connection, for waiting on it beside others.
+
+    redis-py offers no public name for it.
+    """
+    private: Any = connection
+    number: int = private._sock.fileno()
+    return number

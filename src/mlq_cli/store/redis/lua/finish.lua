@@ -1,0 +1,78 @@
+--- finish — record how attempts ended: result, next state, statistics, event and callback, all or nothing.
+-- in   retries (for jobs that say none), max_crashes, max_retries, backoff, backoff_max, jitter, retention
+--      ARGV[2 …] for each attempt: id, token, kind, seconds, first, second, third      (see model/outcome.py)
+-- out  'ok', id, why, id, why, …        only the refused ones; why: the state the job is in, or missing
+-- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted. Sending it again is harmless:
+-- the token stays with the job until another claim, and an outcome that was recorded is not recorded twice.
+--@include drain call job move stats bell settle trim
+
+local answer = {'ok'}
+local accepted, ended, run_seconds = {}, {}, {}
+
+for i = 2, #ARGV, 7 do
+  local job = read_job(ARGV[i])
+  if job.state == 'running' and job.token == ARGV[i + 1] then
+    leave(job.id, job.queue, 'running')
+    job.at = i
+    accepted[#accepted + 1] = job
+  elseif job.token ~= ARGV[i + 1] or job.state == 'canceled' then
+    answer[#answer + 1] = job.id
+    answer[#answer + 1] = job.state or 'missing'
+    if job.queue and job.state ~= 'canceled' then
+      count(job.queue, 'refused', 1)
+    end
+  end
+end
+take_out()
+
+local function succeed(job, first, result)
+  if job.mended then  -- an earlier attempt left its error
+    redis.call('HDEL', job_key(job.id), 'error', 'error_type', 'traceback')
+  end
+  result = keep_result(job.id, result)
+  if first ~= '' then  -- '=text' is a short result, '' is none
+    local short = string.sub(first, 2)
+    if result then
+      end_job(job, 'succeeded', short, 'short_result', short, 'result', result)
+    else
+      end_job(job, 'succeeded', short, 'short_result', short)
+    end
+  elseif result then
+    end_job(job, 'succeeded', nil, 'result', result)
+  else
+    end_job(job, 'succeeded', nil)
+  end
+end
+
+local function fail(job, kind, ...)
+  read_more(job)
+  if kind == 'crash' then
+    count(job.queue, 'crashed', 1)
+    try_again(job, 'crashes', args.max_crashes, ...)
+  elseif kind == 'unknown' then
+    try_again(job, 'retries', args.max_retries, ...)
+  else
+    count(job.queue, 'failed', 1)
+    try_again(job, 'failures', tonumber(job.retries_allowed) or args.retries, ...)
+  end
+end
+
+for _, job in ipairs(accepted) do
+  local i, queue = job.at, job.queue
+  ended[queue] = (ended[queue] or 0) + 1
+  run_seconds[queue] = (run_seconds[queue] or 0) + ARGV[i + 3]
+  if ARGV[i + 2] == 'done' then
+    succeed(job, ARGV[i + 4], ARGV[i + 5])
+  else
+    fail(job, ARGV[i + 2], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+  end
+end
+bring_in()
+
+for queue, jobs in pairs(ended) do
+  count(queue, 'run_seconds', run_seconds[queue])
+  trim(queue, 'succeeded', jobs + 10)
+  trim(queue, 'dead', 10)
+end
+write_stats()
+return answer

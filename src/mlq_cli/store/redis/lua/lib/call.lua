@@ -1,0 +1,26 @@
+-- What every call begins with: the key prefix, the named arguments, the clock.
+--
+-- KEYS[1] is the prefix `mlq:{namespace}:`; all keys share its hash tag, so one script may touch all of them.
+-- ARGV[1] is a msgpack table of small named values. What people posted follows as opaque bytes and is never decoded.
+-- Not called `arg`: Lua 5.1 hides that name inside functions with `...`.
+local args = cmsgpack.unpack(ARGV[1])
+
+-- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping.
+local now = args.now
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] + time[2] / 1000000
+end
+
+local function instant(at)
+  return string.format('%.6f', at)
+end
+
+-- Lua's stack holds some 8000 values; lists go to Redis in pieces well below that.
+local PIECE = 1000
+
+local function in_pieces(command, key, list)
+  for first = 1, #list, PIECE do
+    redis.call(command, key, unpack(list, first, math.min(first + PIECE - 1, #list)))
+  end
+end

@@ -1,0 +1,47 @@
+-- Jobs whose time has come: scheduled ones become queued, running ones without a lease are given back.
+-- Bounded by `limit`; called by every claim, so that mlq works with no reaper alive, and by the reaper's sweep.
+
+local function due_ids(queue, state, limit)
+  return redis.call('ZRANGEBYSCORE', state_key(queue, state), '-inf', now, 'LIMIT', 0, limit)
+end
+
+-- Take these ids out of `state` and call `go_on` for each that really is in it: an entry can outlive its record.
+local function each(queue, state, ids, go_on)
+  for _, id in ipairs(ids) do
+    leave(id, queue, state)
+  end
+  take_out()
+  for _, id in ipairs(ids) do
+    local job = read_job(id)
+    if job.state == state then
+      go_on(job)
+    end
+  end
+  bring_in()
+  return #ids
+end
+
+local function promote(queue, limit)
+  return each(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
+    read_more(job)
+    back_to_queue(job)
+  end)
+end
+
+-- `ids` are running and shall not be any more: back to the queue, or dead after max_retries of this.
+local function give_back(queue, ids, error_type, message, max_retries)
+  return each(queue, 'running', ids, function(job)
+    read_more(job)
+    count(queue, 'lost', 1)
+    local retries = (tonumber(job.retries) or 0) + 1
+    if retries > max_retries then
+      end_job(job, 'dead', nil, 'retries', retries, 'error_type', error_type, 'error', message)
+    else
+      back_to_queue(job, 'retries', retries, 'error_type', error_type, 'error', message)
+    end
+  end)
+end
+
+local function give_back_lost(queue, limit, max_retries)
+  return give_back(queue, due_ids(queue, 'running', limit), 'WorkerLost', 'its worker vanished', max_retries)
+end

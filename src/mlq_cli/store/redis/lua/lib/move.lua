@@ -1,0 +1,61 @@
+-- The one place where a job changes its state: field, sorted set and event together. Nothing else may.
+--
+-- A verb first says what leaves (`leave`), takes it out (`take_out`), then lets each job enter its next state (`enter`)
+-- and brings them in (`bring_in`). Taking out comes first for a reason: ZREM needs no memory, and once a script has
+-- written, Redis lets it finish although `maxmemory` is reached. So workers can settle what a full Redis holds.
+local leaving, entering, news = {}, {}, {}
+
+-- The list of one state and queue; tables in tables, for joining strings a job is what would cost most here.
+local function list_of(lists, queue, state)
+  local of_state = lists[state]
+  if not of_state then
+    of_state = {}
+    lists[state] = of_state
+  end
+  local list = of_state[queue]
+  if not list then
+    list = {}
+    of_state[queue] = list
+  end
+  return list
+end
+
+local function send(command, lists)
+  for state, of_state in pairs(lists) do
+    for queue, list in pairs(of_state) do
+      in_pieces(command, state_key(queue, state), list)
+    end
+  end
+end
+
+local function leave(id, queue, state)
+  local list = list_of(leaving, queue, state)
+  list[#list + 1] = id
+end
+
+local function take_out()
+  send('ZREM', leaving)
+  leaving = {}
+end
+
+-- `score`: when somebody must look again (due at, lease until), when it ended, or a queued job's place.
+-- What follows are further hash fields to write in the same command: name, value, …
+local function enter(id, queue, state, score, ...)
+  redis.call('HSET', job_key(id), 'state', state, ...)
+  local list = list_of(entering, queue, state)
+  list[#list + 1] = score
+  list[#list + 1] = id
+  if state == 'succeeded' or state == 'dead' or state == 'canceled' then
+    news[#news + 1] = id .. ' ' .. state
+  end
+end
+
+local function bring_in()
+  send('ZADD', entering)
+  entering = {}
+  if #news > 0 then
+    -- A hint for those who wait; whoever misses it looks by itself a little later.
+    redis.call('PUBLISH', events_key, table.concat(news, '\n'))
+    news = {}
+  end
+end

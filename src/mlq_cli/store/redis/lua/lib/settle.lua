@@ -1,0 +1,64 @@
+-- How an attempt that did not succeed goes on, and what every ending has in common.
+--
+-- Three counters of the record decide, each against a limit of its own: `failures` (exceptions and timeouts, against
+-- the job's or the worker's retries), `crashes` (the executor died, against max_crashes) and `retries` (the worker
+-- vanished, or none had the function; against max_retries). `args.backoff`, `args.backoff_max`: seconds; `args.jitter`:
+-- a random number from 0 to 1 by the caller, for Lua's own generator gives each call the same.
+local stamp = instant(now)
+
+-- What is read of a job for every decision, and what only the rarer ones need.
+local function read_job(id)
+  local values = redis.call('HMGET', job_key(id), 'state', 'token', 'queue', 'callback', 'error_type')
+  return {id = id, state = values[1], token = values[2], queue = values[3], callback = values[4], mended = values[5]}
+end
+
+local RARE = {'seq', 'priority', 'attempt', 'retries_allowed', 'failures', 'crashes', 'retries'}
+local function read_more(job)
+  local values = redis.call('HMGET', job_key(job.id), unpack(RARE))
+  for i, name in ipairs(RARE) do
+    job[name] = values[i]
+  end
+end
+
+-- A callback is a job of its own, so it is stored together with the outcome that it tells of.
+local function post_callback(job, state, short)
+  local id = string.format('%.0f', redis.call('INCR', number_key))
+  local message = cmsgpack.pack({url = job.callback, job_id = job.id, short_result = short,
+                                 success = state == 'succeeded' and 1 or 0})
+  redis.call('SADD', queues_key, '_callbacks')
+  redis.call('SET', msg_key(id), message)
+  enter(id, '_callbacks', 'queued', queued_score(0, tonumber(id)),
+        'queue', '_callbacks', 'timestamp', stamp, 'retries_allowed', 2, 'timeout', 20)
+  count('_callbacks', 'posted', 1)
+  ring('_callbacks', 1)
+end
+
+-- The job has come to an end: succeeded, dead or canceled. Further hash fields follow.
+local function end_job(job, state, short, ...)
+  enter(job.id, job.queue, state, stamp, 'processing_finished', stamp, ...)
+  count(job.queue, state, 1)
+  if job.callback then
+    post_callback(job, state, short)
+  end
+end
+
+local function back_to_queue(job, ...)
+  redis.call('HDEL', job_key(job.id), 'token', 'progress')
+  enter(job.id, job.queue, 'queued', queued_score(job.priority, number_of(job.id, job.seq or nil)), ...)
+end
+
+-- Count one more on `counter`; past `limit` the job is dead, otherwise it waits a little longer each time.
+-- The token stays: the worker that settles may send this again after a lost reply, and has to be recognised.
+local function try_again(job, counter, limit, error_type, message, traceback)
+  local tries = (tonumber(job[counter]) or 0) + 1
+  if tries > limit then
+    end_job(job, 'dead', nil, counter, tries, 'error_type', error_type, 'error', message, 'traceback', traceback)
+    return
+  end
+  local wait = math.min(args.backoff * 2 ^ (tries - 1), args.backoff_max)
+  wait = wait + wait * 0.2 * args.jitter
+  redis.call('HDEL', job_key(job.id), 'progress')
+  enter(job.id, job.queue, 'scheduled', now + wait,
+        counter, tries, 'error_type', error_type, 'error', message, 'traceback', traceback)
+  count(job.queue, 'retried', 1)
+end

@@ -1,0 +1,58 @@
+--- post — add jobs that share their options.
+-- in   client, serial: who posts, and how often already; queue, priority, due_at or delay; fields: name, value, …
+--      ARGV[2 …] for each job: an id of the caller's own or '', the message
+-- out  'ok', created, id, id, …      an id that exists already is returned and nothing is changed
+-- Sending it again after a lost reply answers the same ids: the last answer to each client is remembered for a minute.
+--@include call job move stats bell
+
+local once = once_key(args.client)
+local last = redis.call('GET', once)
+if last then
+  last = cmsgpack.unpack(last)
+  if last[1] == args.serial then
+    return last[2]
+  end
+end
+
+local jobs = (#ARGV - 1) / 2
+-- The first write takes memory, so a full Redis refuses the post as a whole and nothing is half done.
+local number = redis.call('INCRBY', number_key, jobs) - jobs
+local due_at = args.due_at or (args.delay and now + args.delay)
+local state = due_at and due_at > now and 'scheduled' or 'queued'
+local answer = {'ok', 0}
+local queue, stamp = args.queue, instant(now)
+
+local function add_job(id, number, message, own)
+  local score = state == 'queued' and queued_score(args.priority, number) or due_at
+  local short = keep_message(id, message)
+  -- One command writes all fields; in the place of one that this job does not have, the queue stands again.
+  enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, short and 'msg' or 'queue', short or queue,
+        own and 'seq' or 'queue', own and number or queue, unpack(args.fields))
+  answer[2] = answer[2] + 1
+end
+
+for i = 2, #ARGV, 2 do
+  number = number + 1
+  local id, message = ARGV[i], ARGV[i + 1]
+  local own = id ~= ''
+  if not own then
+    id = string.format('%.0f', number)
+  end
+  if not own or redis.call('EXISTS', job_key(id)) == 0 then
+    add_job(id, number, message, own)
+  end
+  answer[#answer + 1] = id
+end
+
+redis.call('SADD', queues_key, queue)
+bring_in()
+count(queue, 'posted', answer[2])
+write_stats()
+if state == 'queued' then
+  ring(queue, answer[2])
+else
+  -- An idle worker may be asleep for longer than this job waits: let one look, so that it sleeps no longer than that.
+  ring(queue, 1)
+end
+redis.call('SET', once, cmsgpack.pack({args.serial, answer}), 'EX', 60)
+return answer

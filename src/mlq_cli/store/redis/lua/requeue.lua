@@ -1,0 +1,32 @@
+--- requeue — run jobs again that gave up or were canceled.
+-- in   ARGV[2 …] ids
+-- out  'ok', word, word, …         for each id: ok, missing, or the state that does not allow it
+-- moves dead | canceled → queued, with all counters of attempts back at nothing.
+--@include call job move stats bell settle
+
+local answer, jobs, rung = {'ok'}, {}, {}
+for i = 2, #ARGV do
+  local job = read_job(ARGV[i])
+  if job.state == 'dead' or job.state == 'canceled' then
+    leave(job.id, job.queue, job.state)
+    jobs[#jobs + 1] = job
+    answer[i] = 'ok'
+  else
+    answer[i] = job.state or 'missing'
+  end
+end
+take_out()
+for _, job in ipairs(jobs) do
+  redis.call('HDEL', job_key(job.id), 'failures', 'crashes', 'retries', 'error', 'error_type', 'traceback',
+             'worker', 'processing_started', 'processing_finished')
+  read_more(job)
+  back_to_queue(job, 'attempt', 0)
+  count(job.queue, 'requeued', 1)
+  rung[job.queue] = (rung[job.queue] or 0) + 1
+end
+bring_in()
+for queue, jobs_back in pairs(rung) do
+  ring(queue, jobs_back)
+end
+write_stats()
+return answer

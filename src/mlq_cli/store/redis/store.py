@@ -1,0 +1,328 @@
+"""RedisStore: the verbs of `store/base.py` as Lua scripts, and plain reads for people."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, TypeVar
+
+import msgpack
+import redis.exceptions as rx
+
+from mlq_cli.model.errors import MlqError
+from mlq_cli.model.job import Record, State
+from mlq_cli.model.options import PostOptions
+from mlq_cli.model.outcome import Outcome
+from mlq_cli.model.rules import Retention, Rules
+from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, Swept
+from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.codec import option_fields, read_record
+from mlq_cli.store.redis.connect import Command, Endpoint, Wire
+from mlq_cli.store.redis.scripts import script
+from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
+
+T = TypeVar("T")
+
+PAGE = 500  # records read in one exchange
+
+
+class RedisStore:
+    """Jobs in Redis or Valkey, one namespace of it. Threads may share one."""
+
+    def __init__(self, endpoint: Endpoint, namespace: str) -> None:
+        self.namespace = namespace
+        self._wire = Wire(endpoint)
+        self._prefix = layout.prefix(namespace)
+        self._poster = threading.local()
+
+    @property
+    def address(self) -> str:
+        """Where Redis is, for people; holds no password."""
+        return self._wire.address
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+    def ask(self, call: Call[T]) -> T:
+        """Send one call and return its answer. Raises MlqError."""
+        (answer,) = self.run(call)
+        if isinstance(answer, MlqError):
+            raise answer
+        result: T = answer
+        return result
+
+    def run(self, *calls: Call[Any]) -> list[Any]:
+        """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
+        answers = self._wire.exchange([self._command(call) for call in calls])
+        if any(isinstance(answer, rx.NoScriptError) for answer in answers):
+            answers = self._teach(calls, answers)
+        return [
+            self._wire.translate(answer) if isinstance(answer, Exception) else call.read(answer)
+            for call, answer in zip(calls, answers, strict=True)
+        ]
+
+    def _command(self, call: Call[Any], *, whole: bool = False) -> Command:
+        known = script(call.verb)
+        name = ("EVAL", known.body) if whole else ("EVALSHA", known.sha)
+        return (*name, 1, self._prefix, *call.args)
+
+    def _teach(self, calls: Sequence[Call[Any]], answers: list[Any]) -> list[Any]:
+        """Send again with their bodies the scripts that Redis did not know: after its restart, say."""
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, rx.NoScriptError)]
+        learned = self._wire.exchange([self._command(calls[i], whole=True) for i in unknown])
+        for i, answer in zip(unknown, learned, strict=True):
+            answers[i] = answer
+        return answers
+
+    # --- the life of a job -----------------------------------------------------------------------------------------
+    def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
+        """Add jobs; an id that exists already is left as it is."""
+        named: dict[str, Any] = {
+            "queue": options.queue,
+            "priority": options.priority,
+            "fields": option_fields(options),
+            **self._post_number(),
+        }
+        if options.delay:
+            named["delay"] = options.delay
+        if options.at is not None:
+            named["due_at"] = options.at
+        own: Iterable[str] = ids if ids is not None else [""] * len(messages)
+        return Call("post", [_pack(named), *chain.from_iterable(zip(own, messages, strict=True))], _read_posted)
+
+    def _post_number(self) -> dict[str, Any]:
+        """Return who posts, and how often already: a thread posts one thing at a time, so one answer is remembered."""
+        poster = self._poster
+        if getattr(poster, "pid", None) != os.getpid():
+            poster.pid, poster.client, poster.serial = os.getpid(), os.urandom(8).hex(), 0
+        poster.serial += 1
+        return {"client": poster.client, "serial": poster.serial}
+
+    def claim(
+        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+    ) -> Call[Claims]:
+        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
+        named = {
+            "queues": queues,
+            "count": count,
+            "worker": worker,
+            "lane": lane,
+            "token": token,
+            "lease": rules.lease,
+            "max_retries": rules.max_retries,
+        }
+        return Call("claim", [_pack(named)], _read_claims)
+
+    def heartbeat(
+        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+    ) -> Call[dict[str, str]]:
+        """Renew leases; returns why jobs are no longer this worker's, by id."""
+        flat = list(chain.from_iterable(about.items()))
+        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
+        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], _read_reasons)
+
+    def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
+        """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
+        named = {
+            "retries": rules.retries,
+            "max_crashes": rules.max_crashes,
+            "max_retries": rules.max_retries,
+            "backoff": rules.backoff,
+            "backoff_max": rules.backoff_max,
+            "jitter": random.random(),
+            "retention": _retention(rules.retention),
+        }
+        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], _read_reasons)
+
+    def release(self, held: Sequence[Held]) -> Call[int]:
+        """Give jobs back with no attempt spent; returns how many were still held."""
+        return Call("release", [_pack({}), *chain.from_iterable(held)], _read_number)
+
+    def progress(self, values: Sequence[Progress]) -> Call[int]:
+        """Keep what listeners say; returns how many were refused."""
+        return Call("progress", [_pack({}), *chain.from_iterable(values)], _read_number)
+
+    def sweep(self, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0) -> Call[Swept]:
+        """Promote what is due, give back what is lost, forget what was kept long enough."""
+        named = {
+            "limit": limit,
+            "offset": offset,
+            "lease": rules.lease,
+            "max_retries": rules.max_retries,
+            "retention": _retention(rules.retention),
+        }
+        if timeout is not None:
+            named["timeout"] = timeout
+        return Call("sweep", [_pack(named)], _read_swept)
+
+    # --- what people do to jobs ------------------------------------------------------------------------------------
+    def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
+        """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
+        return Call("cancel", [_pack({}), *ids], _read_words)
+
+    def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
+        """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
+        return Call("requeue", [_pack({}), *ids], _read_words)
+
+    def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
+        """Give running jobs of a queue back, whoever holds them; returns how many."""
+        return Call("release", [_pack({"queue": queue, "limit": limit})], _read_number)
+
+    def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
+        """Throw jobs away with their records; returns how many, and how many are left."""
+        named = {"queue": queue, "state": state.value, "limit": limit}
+        return Call("purge", [_pack(named)], lambda answer: (answer[1], answer[2]))
+
+    def pause(self, queue: str, *, paused: bool) -> Call[int]:
+        """Stop or go on handing out a queue's jobs; returns how many wait."""
+        return Call("pause", [_pack({"queue": queue, "paused": paused})], _read_number)
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+    def records(self, ids: Sequence[str]) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist."""
+        found: list[Record | None] = []
+        for first in range(0, len(ids), PAGE):
+            found += self._page(ids[first : first + PAGE])
+        return found
+
+    def _page(self, ids: Sequence[str]) -> list[Record | None]:
+        hashes = [_pairs(flat) for flat in self._read([("HGETALL", layout.JOB(self.namespace, i)) for i in ids])]
+        wanted: list[Command] = []
+        for job_id, fields in zip(ids, hashes, strict=True):
+            state, queue = fields.get(b"state", b"").decode(), fields.get(b"queue", b"").decode()
+            wanted += [
+                ("GET", layout.MSG(self.namespace, job_id)),
+                ("GET", layout.RESULT(self.namespace, job_id)),
+                ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id),
+            ]
+        values = iter(self._read(wanted))
+        records: list[Record | None] = []
+        for job_id, fields in zip(ids, hashes, strict=True):
+            long, result, score = next(values), next(values), next(values)
+            if not fields:
+                records.append(None)
+                continue
+            if long is not None:
+                fields[b"msg"] = long
+            if result is not None:
+                fields[b"result"] = result
+            records.append(read_record(job_id, fields, lease_or_due=None if score is None else float(score)))
+        return records
+
+    def states(self, ids: Sequence[str]) -> list[State | None]:
+        """Return only the states."""
+        answers = self._read([("HGET", layout.JOB(self.namespace, job_id), "state") for job_id in ids])
+        return [None if answer is None else State(answer.decode()) for answer in answers]
+
+    def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
+        """Return ids by queue and state, the newest of each first; None means all queues, or no limit."""
+        names = self._queues() if queues is None else list(queues)
+        last = -1 if limit is None else limit - 1
+        sets = [(queue, state) for queue in names for state in states]
+        answers = self._read(
+            [("ZREVRANGE", layout.STATE(self.namespace, queue, state), 0, last) for queue, state in sets]
+        )
+        return [job_id.decode() for answer in answers for job_id in answer]
+
+    def _queues(self) -> list[str]:
+        (names,) = self._read([("SMEMBERS", layout.QUEUES(self.namespace))])
+        return sorted((name.decode() for name in names), key=lambda name: (name.startswith("_"), name))
+
+    def counts(self) -> list[QueueCounts]:
+        """Return every queue with its numbers, ours last."""
+        queues = self._queues()
+        commands: list[Command] = []
+        for queue in queues:
+            commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
+            commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
+            commands += [("ZCARD", layout.STATE(self.namespace, queue, state)) for state in State]
+        answers = iter(self._read(commands))
+        counted = []
+        for queue in queues:
+            paused, stats = bool(next(answers)), _pairs(next(answers))
+            states = {state: int(next(answers)) for state in State}
+            numbers = {name.decode(): float(value) for name, value in stats.items()}
+            counted.append(QueueCounts(queue, paused, states, numbers))
+        return counted
+
+    def workers(self) -> list[dict[str, str]]:
+        """Return what living workers say of themselves."""
+        names, time = self._read([("ZRANGE", layout.WORKERS(self.namespace), 0, -1, "WITHSCORES"), ("TIME",)])
+        now = float(time[0]) + float(time[1]) / 1e6
+        alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
+        answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
+        return [
+            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in _pairs(answer).items()}}
+            for name, answer in zip(alive, answers, strict=True)
+        ]
+
+    def bell(self, queues: Sequence[str]) -> RedisBell:
+        """Return a bell that rings when jobs come into these queues."""
+        return RedisBell(self._wire, [layout.BELL(self.namespace, queue) for queue in queues])
+
+    def watch(self) -> RedisWatch:
+        """Return a watch that hears from now on."""
+        return RedisWatch(self._wire, layout.EVENTS(self.namespace))
+
+    def info(self) -> dict[str, str]:
+        """Return the server's name, version and settings that matter to us, as INFO calls them."""
+        (text,) = self._read([("INFO",)])
+        lines = text.decode(errors="replace").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._wire.close()
+
+    def _read(self, commands: Sequence[Command]) -> list[Any]:
+        """Send plain commands in one write; the first error answer is raised."""
+        if not commands:
+            return []
+        answers = self._wire.exchange(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise self._wire.translate(answer)
+        return answers
+
+
+def _pack(named: dict[str, Any]) -> bytes:
+    packed: bytes = msgpack.packb(named, use_bin_type=False)  # the msgpack of Redis' Lua knows no binary type
+    return packed
+
+
+def _retention(rule: Retention) -> dict[str, float]:
+    limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _read_posted(answer: list[Any]) -> Posted:
+    return Posted([job_id.decode() for job_id in answer[2:]], answer[1])
+
+
+def _read_claims(answer: list[Any]) -> Claims:
+    jobs = [
+        Claimed(job_id.decode(), float(timeout) if timeout else None, record)
+        for job_id, timeout, record in zip(answer[3::3], answer[4::3], answer[5::3], strict=True)
+    ]
+    return Claims(jobs, answer[1] == 1, float(answer[2]) if answer[2] else None)
+
+
+def _read_reasons(answer: list[Any]) -> dict[str, str]:
+    return {job_id.decode(): why.decode() for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
+
+
+def _read_words(answer: list[Any]) -> list[str]:
+    return [word.decode() for word in answer[1:]]
+
+
+def _read_number(answer: list[Any]) -> int:
+    return int(answer[1])
+
+
+def _read_swept(answer: list[Any]) -> Swept:
+    return Swept(answer[1], answer[2], answer[3], float(answer[4]), answer[5] == 1)

@@ -1,0 +1,226 @@
+"""The executor: a process of its own that imports the listeners, runs job after job, and answers with outcomes.
+
+Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES`, the numbers of two sockets (see `pipe.py`).
+The first frame it receives is its settings. It never talks to Redis, and it imports next to nothing: what it costs to
+start and to keep is paid once an executor. `inprocess.py` runs the same `Executing` in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from mlq_cli.model.errors import MlqError
+from mlq_cli.model.outcome import Kind
+from mlq_cli.model.values import pack, unpack
+from mlq_cli.worker.context import Context, Job
+from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
+from mlq_cli.worker.pipe import JobReceiver
+from mlq_cli.worker.recycling import Recycling
+
+WIDTH = 100  # jobs that async listeners of one executor run at a time
+_MOST_TEXT = 65_536  # characters of a message or a traceback that are kept
+
+Answer = tuple[str, str, float, bytes, bytes, bytes]
+
+
+class Executing:
+    """Runs jobs from one socket and answers on the other."""
+
+    def __init__(self, jobs: JobReceiver, outcomes: socket.socket, settings: dict[str, Any]) -> None:
+        self._jobs = jobs
+        self._outcomes = outcomes
+        self._lock = threading.Lock()  # listeners may report progress from threads of their own
+        self._pack = msgpack.Packer().pack
+        self._worker: str = settings["worker"]
+        self._limit: int | None = settings["limit"]
+        self._recycling = Recycling.of(settings)
+        self.listeners: list[Listener] = []
+
+    def tell(self, frame: tuple[Any, ...]) -> None:
+        """Send one frame to the worker."""
+        with self._lock:
+            self._outcomes.sendall(self._pack(frame))
+
+    def run(self) -> None:
+        """Run jobs until told to stop, or until it is time to be replaced."""
+        if any(listener.is_async for listener in self.listeners):
+            self.tell(("ready", os.getpid(), WIDTH))
+            asyncio.run(self._run_many())
+        else:
+            self.tell(("ready", os.getpid(), 1))
+            self._run_each()
+
+    def _run_each(self) -> None:
+        receive, attempt, tell, recycling = self._jobs.receive, self._attempt, self.tell, self._recycling
+        while True:
+            if recycling and (reason := recycling.due_while_idle(self._jobs.socket)):
+                break
+            if not (frame := receive()):
+                return
+            tell(attempt(frame))
+            if recycling and (reason := recycling.due()):
+                break
+        tell(("leaving", reason))
+
+    def _attempt(self, frame: bytes) -> Answer:
+        began = time.perf_counter()
+        job = Job(frame)
+        try:
+            msg = unpack(job.packed_msg)
+            chosen = choose(self.listeners, job.functions)
+            if not chosen:
+                return self._unknown(job)
+            context = Context(job, msg, self._worker, self.tell)
+            for listener in chosen:
+                value = listener.call(msg, context)
+            return self._done(job, value, began)
+        except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
+            return _failed(job, error, time.perf_counter() - began)
+
+    async def _run_many(self) -> None:
+        """Keep up to WIDTH attempts going on one event loop."""
+        loop = asyncio.get_running_loop()
+        arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
+        running: set[asyncio.Task[None]] = set()
+        loop.add_reader(self._jobs.socket.fileno(), arrived.set)
+        leaving = None
+        while leaving is None:
+            await free.acquire()
+            frame = self._jobs.receive_now()
+            while frame is None:
+                arrived.clear()
+                await arrived.wait()
+                frame = self._jobs.receive_now()
+            if not frame:
+                break
+            task = asyncio.create_task(self._attempt_async(frame, free))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            leaving = self._recycling.due() if self._recycling else None
+        loop.remove_reader(self._jobs.socket.fileno())
+        if running:
+            await asyncio.wait(running)
+        if leaving:
+            self.tell(("leaving", leaving))
+
+    async def _attempt_async(self, frame: bytes, free: asyncio.Semaphore) -> None:
+        began = time.perf_counter()
+        job = Job(frame)
+        try:
+            msg = unpack(job.packed_msg)
+            chosen = choose(self.listeners, job.functions)
+            context = Context(job, msg, self._worker, self.tell)
+            value = None
+            for listener in chosen:
+                value = listener.call(msg, context)
+                if listener.is_async:
+                    value = await value
+            answer = self._done(job, value, began) if chosen else self._unknown(job)
+        except BaseException as error:
+            answer = _failed(job, error, time.perf_counter() - began)
+        finally:
+            free.release()
+        self.tell(answer)
+
+    def _done(self, job: Job, value: Any, began: float) -> Answer:
+        short = b""
+        if type(value) is tuple and len(value) == 2 and (value[0] is None or isinstance(value[0], str)):
+            if value[0] is not None:
+                short = b"=" + value[0].encode()
+            value = value[1]
+        result = pack(value, limit=self._limit, what="result")
+        return (Kind.DONE.value, job.id, time.perf_counter() - began, short, result, b"")
+
+    def _unknown(self, job: Job) -> Answer:
+        asked = ", ".join(job.functions or [])
+        known = ", ".join(listener.name for listener in self.listeners)
+        message = f"no worker has the function {asked}; the last one asked has {known}"
+        return (Kind.UNKNOWN.value, job.id, 0.0, b"UnknownFunction", message.encode(), b"")
+
+
+def _failed(job: Job, error: BaseException, seconds: float) -> Answer:
+    """Describe what a listener raised. Whatever its __str__ does, this does not fail and stays short."""
+    try:
+        message = str(error)
+    except BaseException:
+        message = "(its message cannot be shown)"
+    try:
+        frames = traceback.format_exception(type(error), error, _user_frames(error), limit=-50)
+        trace = "".join(frames)
+    except BaseException:
+        trace = ""
+    kind = type(error).__qualname__
+    texts = [text.encode(errors="replace") for text in (kind, message[:_MOST_TEXT], trace[-_MOST_TEXT:])]
+    return (Kind.ERROR.value, job.id, seconds, texts[0], texts[1], texts[2])
+
+
+def _user_frames(error: BaseException) -> Any:
+    """Return the traceback from the first frame that is not ours: the user looks for the own code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("mlq_cli.worker."):
+        trace = trace.tb_next
+    return trace or error.__traceback__
+
+
+def prepare(executing: Executing, settings: dict[str, Any]) -> None:
+    """Import the listeners and call the setup. Whatever user code raises comes through."""
+    import_from(settings["paths"])
+    executing.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    if settings["setup"]:
+        find(settings["setup"])()
+
+
+def die_with_worker(outcomes: socket.socket) -> None:
+    """See to it that this process and all it started end when the worker does, even by kill -9."""
+
+    def watch() -> None:
+        while outcomes.recv(1):  # the worker never writes here: an answer means that it is gone
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="mlq-watch").start()
+    if sys.platform == "linux":
+        # A job may hold the interpreter's lock in C code for hours; then only the kernel can end it.
+        import ctypes
+
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run as an executor until told to stop; the exit code says nothing, only outcomes do."""
+    jobs, outcomes = (socket.socket(fileno=int(number)) for number in arguments)
+    die_with_worker(outcomes)
+    receiver = JobReceiver(jobs)
+    settings: dict[str, Any] = msgpack.unpackb(receiver.receive())
+    executing = Executing(receiver, outcomes, settings)
+    return start(executing, lambda: prepare(executing, settings))
+
+
+def start(executing: Executing, prepare: Callable[[], None]) -> int:
+    """Prepare and run; a failure to prepare is told to the worker."""
+    try:
+        prepare()
+    except MlqError as error:
+        executing.tell(("broken", f"{error}" + (f"\nhint: {error.hint}" if error.hint else "")))
+        return 1
+    except BaseException:
+        executing.tell(("broken", traceback.format_exc()))
+        return 1
+    executing.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

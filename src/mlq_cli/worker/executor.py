@@ -1,0 +1,226 @@
+"""The worker's handle on one executor: start it, send it jobs, hear what it says, end it.
+
+What runs at the other end is a `Host`: a child process here, a thread of the same process in `inprocess.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import msgpack
+
+from mlq_cli.worker.pipe import FrameReader, JobSender, outcome_pair
+
+SPAN = 0.01  # seconds of work an executor is given ahead: jobs of 10 ms and more come one by one
+DEPTH = 200  # jobs at most that it is given ahead, however short they are
+STUCK = 0.04  # seconds after which unbegun jobs behind a running one are taken back
+LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
+
+
+class Sent(NamedTuple):
+    """A job that was sent to an executor."""
+
+    id: str
+    token: str
+    timeout: float | None  # seconds one attempt may take
+    record: bytes
+
+
+class Host(Protocol):
+    """What an executor runs in."""
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
+        """Start it with its two sockets."""
+
+    def died(self) -> str | None:
+        """Return how it ended, None while it lives."""
+
+    def kill(self) -> None:
+        """End it at once, with all that it started; does not wait for it."""
+
+
+class ProcessHost:
+    """A spawned Python process in a session of its own; its environment is set before Python starts."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
+        """Start it with its two sockets."""
+        numbers = [str(jobs.fileno()), str(outcomes.fileno())]
+        self._process = subprocess.Popen(
+            # -P: the user's folder comes onto the import path later, behind what mlq itself needs
+            [sys.executable, "-P", "-m", "mlq_cli.worker.child", *numbers],
+            pass_fds=(jobs.fileno(), outcomes.fileno()),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self._environment},
+            start_new_session=True,
+        )
+
+    def died(self) -> str | None:
+        """Return how it ended, None while it lives."""
+        code = self._process.poll() if self._process else None
+        if code is None:
+            return None
+        if code < 0:
+            try:
+                return f"killed by signal {-code} ({signal.Signals(-code).name})"
+            except ValueError:
+                return f"killed by signal {-code}"
+        return f"exited with code {code} and without an outcome"
+
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+class Executor:
+    """One executor and the jobs it holds, in the order in which it runs them."""
+
+    def __init__(self, host: Host, settings: dict[str, Any]) -> None:
+        self._host = host
+        self._settings = settings
+        self._sender = JobSender()
+        outcomes, theirs = outcome_pair()
+        self.reader = FrameReader(outcomes)
+        self.jobs: dict[str, Sent] = {}
+        self.ready = False
+        self.leaving = False  # it takes no more jobs
+        self.width = 1  # jobs it runs at a time
+        self.done = 0
+        self.began = time.monotonic()  # when the first of `jobs` was begun
+        self.pace: float | None = None  # seconds a job takes, lately
+        self.killed = False  # by the worker, so its end is no crash
+        self._sent_at: dict[str, float] = {}  # when each of `jobs` was sent; what runs many begins them at once
+        try:
+            host.launch(self._sender.child_end, theirs)
+            self._sender.send(msgpack.packb(settings))
+        finally:
+            theirs.close()
+
+    # --- giving it work --------------------------------------------------------------------------------------------
+    def room(self) -> int:
+        """Return how many more jobs it should get: as many as it can do in SPAN, at least one."""
+        if not self.ready or self.leaving:
+            return 0
+        if self.width > 1:
+            return self.width - len(self.jobs)
+        if self.pace is None:
+            return 1 - len(self.jobs)
+        depth = DEPTH if self.pace * DEPTH <= SPAN else max(1, int(SPAN / self.pace))
+        return depth - len(self.jobs)
+
+    def send(self, job: Sent) -> bool:
+        """Give it a job; False when it can hold no more, or is no more."""
+        try:
+            if not self._sender.send(job.record):
+                return False
+        except OSError:
+            return False
+        if not self.jobs:
+            self.began = time.monotonic()
+        self.jobs[job.id] = job
+        if self.width > 1:
+            self._sent_at[job.id] = time.monotonic()
+        return True
+
+    def take_back(self) -> list[Sent]:
+        """Return the jobs that it has not begun and now never will; what is left in `jobs` has been begun."""
+        if not self.ready:
+            return []  # it holds no jobs yet, and must not lose its settings
+        back = []
+        for record in self._sender.take_back():
+            job_id = msgpack.unpackb(record, raw=True)[0].decode()
+            if (job := self.jobs.pop(job_id, None)) is not None:
+                back.append(job)
+        return back
+
+    def stuck(self, now: float) -> bool:
+        """Whether jobs wait behind one that takes its time."""
+        return len(self.jobs) > self.width and now - self.began > STUCK
+
+    def slow(self) -> None:
+        """Note that it takes longer than was thought, so that it is given less ahead."""
+        self.pace = max(self.pace or 0.0, STUCK)
+
+    # --- hearing from it -------------------------------------------------------------------------------------------
+    def finished(self, job_id: str, seconds: float) -> Sent | None:
+        """Note that it has run a job, and return that job; None for one it does not hold."""
+        job = self.jobs.pop(job_id, None)
+        if self.width > 1:
+            self._sent_at.pop(job_id, None)
+        self.began = time.monotonic()
+        self.done += 1
+        self.pace = seconds if self.pace is None else self.pace + 0.2 * (seconds - self.pace)
+        return job
+
+    def overrun(self, now: float, default: float | None) -> Sent | None:
+        """Return a job that runs longer than it may, None when all is well."""
+        for job in islice(self.jobs.values(), self.width):
+            limit = job.timeout or default
+            if limit is not None and now - self._sent_at.get(job.id, self.began) > limit:
+                return job
+        return None
+
+    def next_look(self, now: float, default: float | None) -> float:
+        """Return the seconds until `stuck` or `overrun` may become true."""
+        times = [LOOK]
+        if len(self.jobs) > self.width:
+            times.append(self.began + STUCK - now)
+        for job in islice(self.jobs.values(), self.width):
+            limit = job.timeout or default
+            if limit is not None:
+                times.append(self._sent_at.get(job.id, self.began) + limit - now)
+        return min(times)
+
+    def ended(self) -> str | None:
+        """Return how it ended, None while it lives. One that no longer speaks is ended for it."""
+        how = self._host.died()
+        if how is None and self.reader.ended and not self.killed:
+            # Its pipe closes a moment before it is gone. Whoever closes the pipe and lives on is of no use either.
+            deadline = time.monotonic() + 0.2
+            while how is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+                how = self._host.died()
+            if how is None:
+                self._host.kill()
+                how = "closed the pipe to its worker"
+        return how or ("killed" if self.killed else None)
+
+    # --- ending it -------------------------------------------------------------------------------------------------
+    def ask_to_stop(self) -> None:
+        """Let it end when it has run what it holds."""
+        self.leaving = True
+        self._sender.stop()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.killed = True
+        self.leaving = True
+        self._host.kill()
+
+    def close(self) -> None:
+        """Let go of it: close its sockets."""
+        self._sender.close()
+        self.reader.socket.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is left that would have to be waited for."""
+        return self._host.died() is not None
+
+
+HostMaker = Callable[[int], Host]

@@ -1,0 +1,142 @@
+"""Listening and reaping in the background of the caller's own process: `create_listener` and `create_reaper`.
+
+The same worker loop, in a thread, with an executor that is a thread too: it shares the caller's functions, lambdas and
+closures included, and its fate. Isolation is what `mlq worker` is for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from mlq_cli.model.errors import MlqError
+from mlq_cli.model.rules import rules_of
+from mlq_cli.worker.child import Executing, start
+from mlq_cli.worker.executor import Host
+from mlq_cli.worker.lane import Lane
+from mlq_cli.worker.listeners import Listener, listener_of
+from mlq_cli.worker.options import WorkerOptions
+from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.pipe import JobReceiver
+from mlq_cli.worker.run import about_this, callback_lane, executor_settings, sweeping, worker_name
+from mlq_cli.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from mlq_cli.mlq import MLQ
+
+log = logging.getLogger("mlq.worker")
+
+
+class ThreadHost:
+    """An executor in a thread. It cannot be killed, only left alone: what it still says is not heard."""
+
+    def __init__(self, listeners: list[Listener]) -> None:
+        self._listeners = listeners
+        self._thread: threading.Thread | None = None
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
+        """Start it with its two sockets."""
+        receiver, theirs = JobReceiver(jobs.dup()), outcomes.dup()
+        self._thread = threading.Thread(target=self._run, args=(receiver, theirs), daemon=True, name="mlq-executor")
+        self._thread.start()
+
+    def _run(self, receiver: JobReceiver, outcomes: socket.socket) -> None:
+        with receiver.socket, outcomes:
+            try:
+                executing = Executing(receiver, outcomes, msgpack.unpackb(receiver.receive()))
+                executing.listeners = self._listeners  # shared: what is added later runs for the next message
+                start(executing, lambda: None)
+            except OSError:
+                pass  # the worker has closed the sockets: it is done with us
+
+    def died(self) -> str | None:
+        """Return how it ended, None while it lives."""
+        alive = self._thread is not None and self._thread.is_alive()
+        return None if alive else "ended without an outcome"
+
+    def kill(self) -> None:
+        """Nothing can end a thread."""
+
+
+class Listening:
+    """The listeners of one MLQ object, and the worker thread that runs them."""
+
+    def __init__(self, mlq: MLQ) -> None:
+        self._mlq = mlq
+        self._listeners: list[Listener] = []
+        self._worker: Worker | None = None
+        self._thread: threading.Thread | None = None
+
+    def add(self, function: Callable[..., Any]) -> None:
+        """Run this function too, for every message; the first one starts the worker."""
+        listener = listener_of(function)
+        self._listeners[:] = [known for known in self._listeners if known.name != listener.name] + [listener]
+        if self._thread is None:
+            self._begin()
+
+    def remove(self, function: Callable[..., Any]) -> bool:
+        """Run this function no more. Returns whether it was there."""
+        name = listener_of(function).name
+        before = len(self._listeners)
+        self._listeners[:] = [known for known in self._listeners if known.name != name]
+        return len(self._listeners) < before
+
+    def _begin(self) -> None:
+        mlq, name = self._mlq, worker_name()
+        profile = mlq.profile
+        outbox = Outbox()
+        options = WorkerOptions(("in:process",), timeout=profile.worker.timeout)
+        settings = executor_settings(name, options, profile.limits.result)
+        lanes = [
+            Lane("jobs", options.queues, self._host, settings, outbox, size=1, timeout=options.timeout),
+            callback_lane(name, outbox),
+        ]
+        about = about_this(options.queues, 1, ())
+        grace = profile.worker.grace
+        self._worker = Worker(mlq.store, name, rules_of(profile), outbox, lanes, grace=grace, about=about)
+        # Not a daemon: the process lives as long as it listens, as the original's examples expect.
+        self._thread = threading.Thread(target=_run, args=(self._worker,), name="mlq-listener")
+        self._thread.start()
+
+    def _host(self, number: int) -> Host:
+        return ThreadHost(self._listeners)
+
+    def stop(self) -> None:
+        """Finish what runs, give back the rest, end the thread."""
+        if self._worker is not None and self._thread is not None:
+            self._worker.stop()
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+            self._worker = self._thread = None
+
+
+class Reaping:
+    """A reaper in a thread of this process."""
+
+    def __init__(self, mlq: MLQ, interval: float, timeout: float | None, max_retries: int) -> None:
+        rules = rules_of(mlq.profile, max_retries=max_retries)
+        name = f"reaper-{worker_name()}-{os.urandom(2).hex()}"
+        outbox = Outbox()
+        chore = sweeping(mlq, rules, interval, timeout)
+        lanes = [callback_lane(name, outbox)]
+        self._worker = Worker(mlq.store, name, rules, outbox, lanes, about=about_this((), 0, ()), chore=chore)
+        self._thread = threading.Thread(target=_run, args=(self._worker,), daemon=True, name="mlq-reaper")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._worker.stop()
+        self._thread.join()
+
+
+def _run(worker: Worker) -> None:
+    try:
+        worker.run()
+    except MlqError as error:
+        log.error("%s%s", error, f"; {error.hint}" if error.hint else "")

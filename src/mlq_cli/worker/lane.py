@@ -1,0 +1,289 @@
+"""A lane: some queues, the executors that run their jobs, and the jobs claimed for them.
+
+Called by `worker.py`, which does all the talking to Redis; what the lane has to say goes into the outbox.
+A worker has one lane for the user's queues and one for callbacks, so that a slow URL never holds up a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mlq_cli.model.errors import Misuse
+from mlq_cli.model.outcome import Kind, Outcome
+from mlq_cli.store.base import Claimed, Held, Progress
+from mlq_cli.worker.executor import STUCK, Executor, HostMaker, Sent
+from mlq_cli.worker.outbox import Outbox
+
+log = logging.getLogger("mlq.worker")
+
+AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
+IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
+
+
+class Lane:
+    """Keeps its executors alive and busy."""
+
+    def __init__(
+        self,
+        name: str,
+        queues: tuple[str, ...],
+        hosts: HostMaker,
+        settings: dict[str, Any],
+        outbox: Outbox,
+        *,
+        size: int,
+        timeout: float | None = None,
+        on_demand: bool = False,
+    ) -> None:
+        self.name = name
+        self.queues = queues
+        self._hosts = hosts
+        self._settings = settings
+        self._outbox = outbox
+        self._size = size
+        self._timeout = timeout
+        self.on_demand = on_demand
+        self.executors: dict[int, Executor] = {}
+        self.backlog: deque[Sent] = deque()  # claimed, and not with an executor
+        self.empty = False  # the last claim left nothing in the queues
+        self.done = 0
+        self._backlog_since = 0.0
+        self._busy_at = time.monotonic()
+        self._leaving: list[Executor] = []
+        self._hire_at = 0.0
+        self._failed_starts = 0
+        self._ever_ready = False
+        self._stopping = False
+        self.on_hire: Callable[[Executor], None] = lambda executor: None
+        self.on_leave: Callable[[Executor], None] = lambda executor: None
+
+    # --- jobs in ---------------------------------------------------------------------------------------------------
+    def room(self) -> int:
+        """Return how many jobs to claim."""
+        if self._stopping:
+            return 0
+        if self.on_demand and not self.executors:
+            return AHEAD - len(self.backlog)
+        return sum(executor.room() for executor in self.executors.values()) - len(self.backlog)
+
+    def take(self, jobs: Iterable[Claimed], token: str) -> None:
+        """Take claimed jobs in and hand them to executors."""
+        self._wait_in_line(Sent(job.id, token, job.timeout, job.record) for job in jobs)
+        self.dispatch()
+
+    def _wait_in_line(self, jobs: Iterable[Sent]) -> None:
+        if not self.backlog:
+            self._backlog_since = time.monotonic()
+        self.backlog.extend(jobs)
+
+    def dispatch(self) -> None:
+        """Hand the backlog to executors, as evenly as their room allows."""
+        while self.backlog:
+            able = [(room, executor) for executor in self.executors.values() if (room := executor.room()) > 0]
+            share = -(-len(self.backlog) // len(able)) if able else 0
+            if not sum(self._hand_over(executor, min(share, room)) for room, executor in able):
+                return
+            self._backlog_since = time.monotonic()
+
+    def _hand_over(self, executor: Executor, count: int) -> int:
+        sent = 0
+        while sent < count and self.backlog and executor.send(self.backlog[0]):
+            self.backlog.popleft()
+            sent += 1
+        return sent
+
+    def held(self) -> list[Held]:
+        """Return all jobs that are with this lane."""
+        jobs = [Held(job.id, job.token) for job in self.backlog]
+        for executor in (*self.executors.values(), *self._leaving):
+            jobs += [Held(job.id, job.token) for job in executor.jobs.values()]
+        return jobs
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job is with this lane."""
+        everybody = (*self.executors.values(), *self._leaving)
+        return bool(self.backlog) or any(executor.jobs for executor in everybody)
+
+    # --- words out -------------------------------------------------------------------------------------------------
+    def hear(self, executor: Executor) -> None:
+        """Read what an executor says."""
+        try:
+            for frame in executor.reader.read():
+                self._heard(executor, frame)
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("an executor said what makes no sense and is ended: %s", error)
+            executor.reader.ended = True
+        if self.backlog:
+            self.dispatch()
+
+    def _heard(self, executor: Executor, frame: tuple[Any, ...]) -> None:
+        match frame:
+            case (("done" | "error" | "unknown") as kind, job_id, seconds, first, second, third):
+                if (job := executor.finished(job_id, seconds)) is not None:
+                    self._outbox.outcomes.append(Outcome(job_id, job.token, kind, seconds, first, second, third))
+                    self.done += 1
+                    if self._outbox.progress:
+                        self._outbox.progress.pop(job_id, None)
+                    if kind == "error":
+                        log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
+            case ("progress", job_id, value):
+                if (job := executor.jobs.get(job_id)) is not None:
+                    self._outbox.progress[job_id] = Progress(job_id, job.token, value)
+            case ("ready", _, width):
+                executor.ready, executor.width = True, width
+                self._ever_ready, self._failed_starts = True, 0
+                self.dispatch()
+            case ("leaving", reason):
+                log.info("an executor is replaced: %s", reason)
+                executor.leaving = True
+            case ("broken", text):
+                executor.killed = True  # it held no job yet, so this is no crash of one
+                self._broken(text)
+            case _:
+                raise ValueError(f"an unknown frame {frame[:1]}")
+
+    def _broken(self, text: str) -> None:
+        if not self._ever_ready:
+            raise Misuse(f"the worker cannot start: {text.rstrip()}")
+        self._failed_starts += 1
+        log.error("an executor cannot start; trying again: %s", text.rstrip())
+
+    # --- looking after executors -----------------------------------------------------------------------------------
+    def look_after(self, now: float) -> None:
+        """Replace what has ended, end what overruns, take back what waits too long."""
+        for number, executor in list(self.executors.items()):
+            unsure = executor.reader.ended or executor.jobs or executor.leaving or not executor.ready
+            if unsure and (how := executor.ended()) is not None:
+                del self.executors[number]
+                self._bury(executor, how)
+                continue
+            if (job := executor.overrun(now, self._timeout)) is not None:
+                self._overran(executor, job)
+            elif executor.stuck(now):
+                executor.slow()
+                self._wait_in_line(executor.take_back())
+                self.dispatch()
+        if self.backlog and now - self._backlog_since > STUCK and not (self.on_demand and not self._stopping):
+            self._give_back()
+        self._leaving = [executor for executor in self._leaving if not executor.gone]
+        self._hire(now)
+
+    def next_look(self, now: float) -> float | None:
+        """Return the seconds until something may have to be looked after, None when nothing will."""
+        times = [executor.next_look(now, self._timeout) for executor in self.executors.values() if executor.jobs]
+        if self.backlog:
+            times.append(self._backlog_since + STUCK - now)
+        if self._wanted() > len(self.executors):
+            times.append(self._hire_at - now)
+        if self._leaving or any(not executor.ready or executor.leaving for executor in self.executors.values()):
+            times.append(0.25)
+        return max(0.001, min(times)) if times else None
+
+    def _wanted(self) -> int:
+        if self._stopping:
+            return 0
+        return self._size if self.backlog or not self.on_demand else len(self.executors)
+
+    def _hire(self, now: float) -> None:
+        if self.busy:
+            self._busy_at = now
+        elif self.on_demand and self.executors and now - self._busy_at > IDLE:
+            for executor in self.executors.values():
+                executor.ask_to_stop()
+        if now < self._hire_at:
+            return
+        for number in range(self._wanted()):
+            if number not in self.executors:
+                executor = Executor(self._hosts(number), self._settings)
+                self.executors[number] = executor
+                self.on_hire(executor)
+
+    def _overran(self, executor: Executor, job: Sent) -> None:
+        limit = job.timeout or self._timeout or 0.0
+        log.warning("job %s ran longer than its timeout of %g s; its executor is killed", job.id, limit)
+        del executor.jobs[job.id]
+        self._outbox.error(job, Kind.ERROR, "JobTimeout", f"it ran longer than its timeout of {limit:g} s", limit)
+        executor.kill()
+
+    def _bury(self, executor: Executor, how: str) -> None:
+        """An executor has ended: see to the jobs it held. The kernel still has those that it had not begun."""
+        self.hear_last(executor)
+        self._wait_in_line(executor.take_back())
+        self.on_leave(executor)
+        for job in executor.jobs.values():
+            if executor.killed:
+                self._outbox.release(job)  # it was not this one's fault
+            else:
+                log.error("job %s crashed its executor: %s", job.id, how)
+                seconds = time.monotonic() - executor.began
+                self._outbox.error(job, Kind.CRASH, "ExecutorCrash", f"its executor {_was(how)}", seconds)
+        executor.jobs.clear()
+        if not executor.ready:
+            self._failed_starts = max(1, self._failed_starts)
+            self._hire_at = time.monotonic() + min(30.0, 0.25 * 2**self._failed_starts)
+            if not self._ever_ready and not executor.killed:
+                raise Misuse(f"the worker cannot start: its executor {_was(how)}")
+        executor.close()
+        if not executor.gone:
+            self._leaving.append(executor)
+        self.dispatch()
+
+    def hear_last(self, executor: Executor) -> None:
+        """Read what an executor said before it ended."""
+        while not executor.reader.ended:
+            before = executor.done
+            self.hear(executor)
+            if executor.done == before:
+                break
+
+    def _give_back(self) -> None:
+        while self.backlog:
+            self._outbox.release(self.backlog.popleft())
+
+    def drop(self, job_id: str) -> None:
+        """Let go of a job that is no longer ours; if it runs, it is killed."""
+        self.backlog = deque(job for job in self.backlog if job.id != job_id)
+        for executor in self.executors.values():
+            if job_id in executor.jobs:
+                self._wait_in_line(executor.take_back())
+                if executor.jobs.pop(job_id, None) is not None:
+                    executor.kill()
+                self.backlog = deque(job for job in self.backlog if job.id != job_id)
+                self.dispatch()
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+    def stop(self) -> None:
+        """Give back what has not begun and let what runs finish."""
+        self._stopping = True
+        for executor in self.executors.values():
+            self._wait_in_line(executor.take_back())
+            executor.ask_to_stop()
+        self._give_back()
+
+    def kill(self) -> None:
+        """End the executors at once and give back what they were running."""
+        self.stop()
+        for executor in self.executors.values():
+            executor.kill()
+        self.look_after(time.monotonic())
+
+    def forget(self) -> None:
+        """End the executors at once and say nothing: the leases are lost, and the jobs are others' by now."""
+        self.backlog.clear()
+        for executor in self.executors.values():
+            executor.take_back()
+            executor.jobs.clear()
+            executor.kill()
+
+
+def _line(text: bytes) -> str:
+    return text.decode(errors="replace").splitlines()[0][:200] if text.strip() else ""
+
+
+def _was(how: str) -> str:
+    return f"was {how}" if how.startswith("killed") else how

@@ -1,0 +1,148 @@
+"""Put a worker or a reaper together and run it in the main thread, with signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlq_cli.model.job import CALLBACKS
+from mlq_cli.model.rules import Rules, rules_of
+from mlq_cli.worker.executor import HostMaker, ProcessHost
+from mlq_cli.worker.lane import Lane
+from mlq_cli.worker.options import WorkerOptions
+from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from mlq_cli.mlq import MLQ
+
+log = logging.getLogger("mlq.worker")
+
+
+def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
+    """Run a worker until it is told to stop; returns the exit code. Raises MlqError when it cannot start."""
+    name = options.name or worker_name()
+    outbox = Outbox()
+    settings = executor_settings(name, options, mlq.profile.limits.result)
+    hosts, size = process_hosts(name), options.executors
+    jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout)
+    lanes = [jobs, callback_lane(name, outbox)]
+    about = about_this(options.queues, options.executors, options.functions)
+    mlq.store.info()  # nothing to talk to is found out here and told in one line
+    worker = Worker(mlq.store, name, rules, outbox, lanes, burst=options.burst, grace=options.grace, about=about)
+    log.info("worker %s serves %s at %s", name, ", ".join(options.queues), mlq.store.address)
+    with_signals(worker)
+    log.info("worker %s has stopped, %d jobs done", name, jobs.done)
+    return 0
+
+
+def run_reaper(mlq: MLQ, *, interval: float, timeout: float | None, max_retries: int, once: bool) -> int:
+    """Sweep every `interval` seconds, or once, and deliver callbacks; returns the exit code."""
+    rules = rules_of(mlq.profile, max_retries=max_retries)
+    mlq.store.info()
+    if once:
+        sweep_once(mlq, rules, timeout)
+        return 0
+    name = f"reaper-{worker_name()}"
+    outbox = Outbox()
+    worker = Worker(
+        mlq.store,
+        name,
+        rules,
+        outbox,
+        [callback_lane(name, outbox)],
+        about=about_this((), 0, ()),
+        chore=sweeping(mlq, rules, interval, timeout),
+    )
+    log.info("reaper %s sweeps every %g s at %s", name, interval, mlq.store.address)
+    with_signals(worker)
+    return 0
+
+
+def sweeping(mlq: MLQ, rules: Rules, interval: float, timeout: float | None) -> Callable[[float], float]:
+    """Return the chore of a reaper: sweep, and say how long until the next time."""
+
+    def sweep(now: float) -> float:
+        swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
+        if swept.given_back or swept.forgotten:
+            log.info("swept: %d given back, %d forgotten", swept.given_back, swept.forgotten)
+        # During the grace after an outage nothing is given back: look again when it is over.
+        return min(interval, swept.grace + 0.01) if swept.grace else interval
+
+    return sweep
+
+
+def sweep_once(mlq: MLQ, rules: Rules, timeout: float | None) -> None:
+    """Sweep once, for cron. When nobody has been heard of for long, living workers first get a lease to speak up."""
+    swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
+    given, promoted, forgotten = swept.given_back, swept.promoted, swept.forgotten
+    while swept.grace:
+        time.sleep(min(swept.grace + 0.01, rules.lease / 4))
+        swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
+        given, promoted, forgotten = given + swept.given_back, promoted + swept.promoted, forgotten + swept.forgotten
+    log.info("swept: %d given back, %d promoted, %d forgotten", given, promoted, forgotten)
+
+
+def with_signals(worker: Worker) -> None:
+    """Run a worker; SIGTERM and SIGINT stop it warmly, a second one at once. Handlers only set a flag."""
+    if threading.current_thread() is not threading.main_thread():
+        worker.run()
+        return
+    before = {number: signal.signal(number, lambda *_: worker.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        worker.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def worker_name() -> str:
+    """Return a name that no other worker has: host, process, and a few random letters."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname().split(".")[0])[:32] or "host"
+    return f"{host.strip('-') or 'host'}-{os.getpid()}-{os.urandom(2).hex()}"
+
+
+def process_hosts(name: str) -> HostMaker:
+    """Return what makes child processes; each finds its worker and its number in its environment."""
+    return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)})
+
+
+def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> dict[str, Any]:
+    """Return the first frame of an executor."""
+    here = os.getcwd()
+    return {
+        "worker": name,
+        "functions": list(options.functions),
+        "setup": options.setup,
+        "paths": [*(os.path.abspath(path) for path in options.paths), here],
+        "max_jobs": options.max_jobs,
+        "max_memory": options.max_memory,
+        "reload": options.reload,
+        "limit": limit,
+    }
+
+
+def callback_lane(name: str, outbox: Outbox) -> Lane:
+    """Return the lane that delivers callbacks; its executor is started when there are any."""
+    options = WorkerOptions(("mlq_cli.worker.callbacks:deliver",))
+    settings = executor_settings(name, replace(options, paths=()), None)
+    return Lane("callbacks", (CALLBACKS,), process_hosts(name), settings, outbox, size=1, on_demand=True)
+
+
+def about_this(queues: tuple[str, ...], executors: int, functions: tuple[str, ...]) -> dict[str, str | float]:
+    """Return what a worker says of itself in `mlq workers`."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started_at": time.time(),
+        "queues": " ".join(queues),
+        "executors": executors,
+        "functions": " ".join(functions),
+    }

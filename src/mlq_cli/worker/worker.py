@@ -1,0 +1,332 @@
+"""The worker: one thin loop that holds the leases, talks to Redis, and never imports user code.
+
+    Redis ◀── one write a turn: finish · release · progress · heartbeat · claim ──▶ worker ◀── sockets ──▶ executors
+
+A turn sends what has gathered and reads the answers. While it waits, executors go on and their outcomes gather in the
+kernel, so the turns grow with the load by themselves: no timer, no batch size to choose.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
+from mlq_cli.model.rules import Rules
+from mlq_cli.store.base import Bell, Call, Claims, Store
+from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.lane import Lane
+from mlq_cli.worker.outage import Outage
+from mlq_cli.worker.outbox import Outbox
+
+log = logging.getLogger("mlq.worker")
+
+TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long before
+BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
+BEAT_IDLE = 10.0
+MEMORY = 30.0  # seconds a silent worker is still shown
+LAST_WORDS = 5.0  # seconds to try and tell Redis the rest when stopping
+
+
+class Worker:
+    """Runs lanes until told to stop."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        rules: Rules,
+        outbox: Outbox,
+        lanes: Sequence[Lane],
+        *,
+        burst: bool = False,
+        grace: float = 30.0,
+        about: dict[str, str | float] | None = None,
+        chore: Callable[[float], float] | None = None,
+    ) -> None:
+        """`chore` does something now and then, and returns the seconds until it wants to be called again."""
+        self._store = store
+        self._name = name
+        self._rules = rules
+        self._outbox = outbox
+        self._lanes = lanes
+        self._burst = burst
+        self._grace = grace
+        self._about = about or {}
+        self._chore = chore
+        self._chore_at = 0.0
+        self._selector = selectors.DefaultSelector()
+        self._wake_up, self._woken = socket.socketpair()
+        self._wake_up.setblocking(False)
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
+        self._bells: dict[str, Bell] = {}
+        self._listening: set[str] = set()
+        self._tokens: dict[str, str] = {}  # of claims whose answer has not come
+        self._next_due: dict[str, float] = {}
+        self._beat_at = 0.0
+        self._renewed_at = _boot_time()
+        self._stop_at: float | None = None  # told to stop; end what still runs then
+        self._hurried = False
+        self._outage = Outage()
+        for lane in lanes:
+            lane.on_hire = partial(self._hired, lane)
+            lane.on_leave = self._left
+
+    # --- from outside ----------------------------------------------------------------------------------------------
+    def stop(self) -> None:
+        """Stop warmly; called again, at once. May be called from a signal handler or another thread."""
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + self._grace
+        else:
+            self._hurried = True
+        try:
+            self._wake_up.send(b"!")
+        except OSError:
+            pass
+
+    def run(self) -> None:
+        """Work until told to stop, or in a burst until nothing is left. Raises MlqError when it cannot start."""
+        try:
+            stopped = False
+            while not self._finished(stopped):
+                for key, _ in self._selector.select(self._sleep(time.monotonic())):
+                    key.data()
+                now = time.monotonic()
+                if self._stop_at is not None:
+                    stopped = self._stopping(now, stopped)
+                self._fence(now)
+                for lane in self._lanes:
+                    lane.look_after(now)
+                if not self._outage.waiting(now):
+                    self._turn(now)
+        finally:
+            self._end()
+
+    # --- the loop's parts ------------------------------------------------------------------------------------------
+    def _finished(self, stopped: bool) -> bool:
+        if self._outbox or any(lane.busy for lane in self._lanes):
+            return stopped and self._outage.since is not None and time.monotonic() > (self._stop_at or 0) + LAST_WORDS
+        return stopped or (self._burst and all(lane.empty for lane in self._lanes))
+
+    def _sleep(self, now: float) -> float:
+        """Return the seconds until something has to be done that no socket tells of."""
+        if self._outage.waiting(now):
+            times = [self._outage.until - now]
+        elif self._outbox or any(self._may_claim(lane) for lane in self._lanes):
+            return 0.0
+        else:
+            times = [self._beat_at - now]
+        times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
+        if self._chore is not None:
+            times.append(self._chore_at - now)
+        if self._stop_at is not None:
+            times.append(self._stop_at - now)
+        return max(0.0, min(times))
+
+    def _may_claim(self, lane: Lane) -> bool:
+        return self._stop_at is None and lane.name not in self._listening and lane.room() > 0
+
+    def _turn(self, now: float) -> None:
+        """Send all there is to say in one write, and act on the answers."""
+        calls: list[Call[Any]] = []
+        actions: list[Callable[[Any], None]] = []
+
+        def say(call: Call[Any], action: Callable[[Any], None]) -> None:
+            calls.append(call)
+            actions.append(action)
+
+        outbox, store = self._outbox, self._store
+        if outcomes := list(outbox.outcomes):
+            say(store.finish(outcomes, rules=self._rules), lambda refused: self._settled(len(outcomes), refused))
+        if releases := list(outbox.releases):
+            say(store.release(releases), lambda _: self._released(len(releases)))
+        if progress := dict(outbox.progress):
+            say(store.progress(list(progress.values())), lambda _: self._said(progress))
+        beat = now >= self._beat_at
+        if beat:
+            say(self._heartbeat(), self._renewed)
+        for lane in self._lanes:
+            if self._may_claim(lane):
+                say(self._claim(lane), partial(self._claimed, lane))
+        if calls:
+            sent_at = _boot_time()
+            try:
+                answers = store.run(*calls)
+            except (StoreUnavailable, NotAllowed) as error:
+                self._outage.began(error)
+                return
+            self._outage.ended()
+            if beat:
+                self._renewed_at = sent_at
+            for action, answer in zip(actions, answers, strict=True):
+                if isinstance(answer, MlqError):
+                    self._outage.refused(answer)
+                else:
+                    action(answer)
+        if self._chore is not None and now >= self._chore_at:
+            self._do_chore(self._chore, now)
+
+    def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
+        try:
+            self._chore_at = now + chore(now)
+        except StoreUnavailable as error:
+            self._outage.began(error)
+
+    # --- claiming --------------------------------------------------------------------------------------------------
+    def _claim(self, lane: Lane) -> Call[Claims]:
+        # The token of an unanswered claim is used again: should the claim have worked, it answers the same jobs.
+        token = self._tokens.setdefault(lane.name, os.urandom(8).hex())
+        return self._store.claim(
+            lane.queues,
+            lane.room(),
+            worker=self._name,
+            lane=f"{self._name}:{lane.name}",
+            token=token,
+            rules=self._rules,
+        )
+
+    def _claimed(self, lane: Lane, claims: Claims) -> None:
+        token = self._tokens.pop(lane.name)
+        lane.empty = claims.empty and not claims.jobs
+        self._next_due[lane.name] = TICK if claims.next_due is None else claims.next_due
+        if claims.jobs:
+            lane.take(claims.jobs, token)
+        if claims.empty and not self._burst and lane.room() > 0:
+            self._listen(lane)
+
+    def _listen(self, lane: Lane) -> None:
+        """Sleep until the bell rings for this lane. Only with room: a token taken by a busy worker would be wasted."""
+        try:
+            bell = self._bells.get(lane.name)
+            if bell is None:
+                bell = self._bells[lane.name] = self._store.bell(lane.queues)
+                self._selector.register(bell, selectors.EVENT_READ, lambda: self._rung(lane))
+            bell.listen(min(TICK, self._rules.lease / 4, self._next_due[lane.name] + 0.001))
+            self._listening.add(lane.name)
+        except StoreUnavailable as error:
+            self._hang_up(lane)
+            self._outage.began(error)
+
+    def _rung(self, lane: Lane) -> None:
+        self._listening.discard(lane.name)
+        try:
+            self._bells[lane.name].answered()
+        except MlqError as error:
+            self._hang_up(lane)
+            if isinstance(error, StoreUnavailable):
+                self._outage.began(error)
+
+    def _hang_up(self, lane: Lane) -> None:
+        self._listening.discard(lane.name)
+        if (bell := self._bells.pop(lane.name, None)) is not None:
+            self._selector.unregister(bell)
+            bell.close()
+
+    # --- leases and outcomes ---------------------------------------------------------------------------------------
+    def _heartbeat(self) -> Call[dict[str, str]]:
+        held = [*self._outbox.held(), *self._outbox.releases]
+        for lane in self._lanes:
+            held += lane.held()
+        beat = BEAT_BUSY if held else BEAT_IDLE
+        self._beat_at = time.monotonic() + min(beat, self._rules.lease / 3)
+        about = {**self._about, "running": len(held), "done": sum(lane.done for lane in self._lanes)}
+        life = max(MEMORY, self._rules.lease)
+        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
+
+    def _renewed(self, gone: dict[str, str]) -> None:
+        for job_id, why in gone.items():
+            log.warning("job %s is %s; whatever this worker still does with it does not count", job_id, why)
+            for lane in self._lanes:
+                lane.drop(job_id)
+
+    def _settled(self, count: int, refused: dict[str, str]) -> None:
+        del self._outbox.outcomes[:count]
+        for job_id, state in refused.items():
+            log.warning("the outcome of job %s came too late and was refused: it is %s", job_id, state)
+
+    def _released(self, count: int) -> None:
+        del self._outbox.releases[:count]
+
+    def _said(self, progress: dict[str, Any]) -> None:
+        for job_id, said in progress.items():
+            if self._outbox.progress.get(job_id) is said:
+                del self._outbox.progress[job_id]
+
+    def _fence(self, now: float) -> None:
+        """End what runs when its leases could not be renewed in time: soon somebody else may run it.
+
+        Measured by a clock that goes on while the machine sleeps.
+        """
+        margin = self._rules.lease / 5
+        if _boot_time() - self._renewed_at < self._rules.lease - margin:
+            return
+        if any(lane.busy for lane in self._lanes):
+            log.error("no lease could be renewed for %g s; ending what runs", self._rules.lease - margin)
+            for lane in self._lanes:
+                lane.forget()
+        self._renewed_at = _boot_time()
+
+    # --- executors come and go -------------------------------------------------------------------------------------
+    def _hired(self, lane: Lane, executor: Executor) -> None:
+        def hear() -> None:
+            lane.hear(executor)
+            if executor.reader.ended:
+                self._left(executor)
+
+        self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
+
+    def _left(self, executor: Executor) -> None:
+        try:
+            self._selector.unregister(executor.reader.socket)
+        except (KeyError, ValueError):
+            pass  # already, when its pipe ended
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+    def _stopping(self, now: float, stopped: bool) -> bool:
+        if not stopped:
+            log.info("stopping: jobs that run get %g s to finish", self._grace)
+            for lane in self._lanes:
+                lane.stop()
+        if self._hurried or now >= (self._stop_at or 0.0):
+            self._stop_at = now + LAST_WORDS if self._stop_at is None or now < self._stop_at else self._stop_at
+            for lane in self._lanes:
+                lane.kill()
+        return True
+
+    def _end(self) -> None:
+        """Close everything, and say goodbye so that nobody shows this worker any more."""
+        for lane in self._lanes:
+            lane.forget()
+            for executor in list(lane.executors.values()):
+                self._left(executor)
+                executor.close()
+            lane.executors.clear()
+            self._hang_up(lane)
+        if self._outage.since is None:
+            try:
+                self._store.ask(self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about))
+            except MlqError:
+                pass  # it will be forgotten by itself
+        self._selector.close()
+        self._wake_up.close()
+        self._woken.close()
+
+    def _drain(self) -> None:
+        try:
+            self._woken.recv(64)
+        except BlockingIOError:
+            pass
+
+
+def _boot_time() -> float:
+    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
