@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -17,9 +14,7 @@ import pytest
 from mlq_cli import MLQ
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.layout import LAYOUT
-from mlq_cli.store.redis.server_binary import find_binary
-
-T = TypeVar("T")
+from tests_support import Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,16 +29,9 @@ def _quiet_environment() -> None:
 def redis_url() -> Iterator[str]:
     """The URL of a private server: the embedded one's binary, or MLQ_TEST_SERVER's."""
     folder = Path(tempfile.mkdtemp(prefix="mlq", dir="/tmp"))
-    socket = folder / "s"
-    binary = os.environ.get("MLQ_TEST_SERVER") or str(find_binary(None))
-    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
-    url = f"unix://{socket}"
-    wait_until(lambda: socket.exists() and Wire(UrlEndpoint(url)).exchange([("PING",)]) == [b"PONG"])
-    yield url
-    strange = strange_keys(url)
-    process.terminate()
-    process.wait()
+    with Server(folder) as server:
+        yield server.url
+        strange = strange_keys(server.url)
     shutil.rmtree(folder)
     assert not strange, f"keys that layout.py does not name: {strange}"
 
@@ -67,20 +55,6 @@ def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mlq", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_until(condition: Callable[[], T], *, seconds: float = 10.0) -> T:
-    """Return what `condition` returns once it is true; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if value := condition():
-                return value
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-        assert time.monotonic() < deadline, f"not true after {seconds} s"
-        time.sleep(0.005)
 
 
 def strange_keys(url: str) -> list[str]:

@@ -60,7 +60,9 @@ class Bench:
         packed = [pack(message) for message in (messages or (None,))]
         return self.store.ask(self.store.post(packed, PostOptions(**options), ids)).ids
 
-    def claim(self, count: int = 1, *, worker: str = "w1", queues: Sequence[str] = ("default",), token: str = "") -> Claims:
+    def claim(
+        self, count: int = 1, *, worker: str = "w1", queues: Sequence[str] = ("default",), token: str = ""
+    ) -> Claims:
         self._tokens += 1
         self.token = token or f"token{self._tokens}"
         call = self.store.claim(queues, count, worker=worker, lane=worker, token=self.token, rules=self.rules)
@@ -98,7 +100,9 @@ class Bench:
         """Every state set that holds the job: it has to be exactly one, and the one its record names."""
         found = []
         for counts in self.store.counts():
-            found += [(counts.queue, state) for state in State if job_id in self.store.ids([counts.queue], [state], None)]
+            found += [
+                (counts.queue, state) for state in State if job_id in self.store.ids([counts.queue], [state], None)
+            ]
         return found
 
 

@@ -31,6 +31,8 @@ from mlq_cli.worker.recycling import Recycling
 WIDTH = 100  # jobs that async listeners of one executor run at a time
 _MOST_TEXT = 65_536  # characters of a message or a traceback that are kept
 
+_OURS = os.path.dirname(__file__) + os.sep
+
 Answer = tuple[str, str, float, bytes, bytes, bytes]
 
 
@@ -54,6 +56,8 @@ class Executing:
 
     def run(self) -> None:
         """Run jobs until told to stop, or until it is time to be replaced."""
+        if self._recycling:
+            self._recycling.begin()
         if any(listener.is_async for listener in self.listeners):
             self.tell(("ready", os.getpid(), WIDTH))
             asyncio.run(self._run_many())
@@ -168,7 +172,7 @@ def _failed(job: Job, error: BaseException, seconds: float) -> Answer:
 def _user_frames(error: BaseException) -> Any:
     """Return the traceback from the first frame that is not ours: the user looks for the own code."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("mlq_cli.worker."):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
     return trace or error.__traceback__
 
@@ -213,10 +217,10 @@ def start(executing: Executing, prepare: Callable[[], None]) -> int:
     try:
         prepare()
     except MlqError as error:
-        executing.tell(("broken", f"{error}" + (f"\nhint: {error.hint}" if error.hint else "")))
+        executing.tell(("broken", str(error), error.hint))
         return 1
     except BaseException:
-        executing.tell(("broken", traceback.format_exc()))
+        executing.tell(("broken", traceback.format_exc(), None))
         return 1
     executing.run()
     return 0

@@ -21,7 +21,7 @@ from mlq_cli.worker.pipe import FrameReader, JobSender, outcome_pair
 
 SPAN = 0.01  # seconds of work an executor is given ahead: jobs of 10 ms and more come one by one
 DEPTH = 200  # jobs at most that it is given ahead, however short they are
-STUCK = 0.04  # seconds after which unbegun jobs behind a running one are taken back
+STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
 
 
@@ -32,6 +32,7 @@ class Sent(NamedTuple):
     token: str
     timeout: float | None  # seconds one attempt may take
     record: bytes
+    place: int  # in the order of claiming
 
 
 class Host(Protocol):
@@ -118,9 +119,10 @@ class Executor:
             return 0
         if self.width > 1:
             return self.width - len(self.jobs)
-        if self.pace is None:
-            return 1 - len(self.jobs)
-        depth = DEPTH if self.pace * DEPTH <= SPAN else max(1, int(SPAN / self.pace))
+        pace = self.pace
+        if pace is None or (self.jobs and time.monotonic() - self.began > SPAN):
+            return 1 - len(self.jobs)  # nothing is known yet, or it is busy with a long one right now
+        depth = DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
         return depth - len(self.jobs)
 
     def send(self, job: Sent) -> bool:

@@ -10,6 +10,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
 from mlq_cli.model.errors import Misuse
@@ -51,6 +53,7 @@ class Lane:
         self.backlog: deque[Sent] = deque()  # claimed, and not with an executor
         self.empty = False  # the last claim left nothing in the queues
         self.done = 0
+        self._places = count()
         self._backlog_since = 0.0
         self._busy_at = time.monotonic()
         self._leaving: list[Executor] = []
@@ -58,6 +61,7 @@ class Lane:
         self._failed_starts = 0
         self._ever_ready = False
         self._stopping = False
+        self._cannot_start: Misuse | None = None
         self.on_hire: Callable[[Executor], None] = lambda executor: None
         self.on_leave: Callable[[Executor], None] = lambda executor: None
 
@@ -72,13 +76,17 @@ class Lane:
 
     def take(self, jobs: Iterable[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
-        self._wait_in_line(Sent(job.id, token, job.timeout, job.record) for job in jobs)
+        self._wait_in_line([Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs])
         self.dispatch()
 
-    def _wait_in_line(self, jobs: Iterable[Sent]) -> None:
+    def _wait_in_line(self, jobs: list[Sent]) -> None:
+        if not jobs:
+            return
         if not self.backlog:
             self._backlog_since = time.monotonic()
-        self.backlog.extend(jobs)
+            self.backlog.extend(jobs)
+        else:  # what comes back from an executor was claimed before what has come since
+            self.backlog = deque(sorted([*self.backlog, *jobs], key=attrgetter("place")))
 
     def dispatch(self) -> None:
         """Hand the backlog to executors, as evenly as their room allows."""
@@ -95,6 +103,17 @@ class Lane:
             self.backlog.popleft()
             sent += 1
         return sent
+
+    def _deal_again(self) -> None:
+        """Take back what has not begun anywhere and hand it out anew, the oldest first.
+
+        From everybody, for what waited behind a long job was claimed before much of what others wait to begin. What
+        nobody has room for goes back to Redis: another worker may be free.
+        """
+        for executor in self.executors.values():
+            self._wait_in_line(executor.take_back())
+        self.dispatch()
+        self._give_back()
 
     def held(self) -> list[Held]:
         """Return all jobs that are with this lane."""
@@ -141,21 +160,24 @@ class Lane:
             case ("leaving", reason):
                 log.info("an executor is replaced: %s", reason)
                 executor.leaving = True
-            case ("broken", text):
+            case ("broken", text, hint):
                 executor.killed = True  # it held no job yet, so this is no crash of one
-                self._broken(text)
+                self._failed_starts += 1
+                if self._ever_ready:
+                    log.error("an executor cannot start; trying again: %s", text.rstrip())
+                else:
+                    self._cannot_start = Misuse(f"the worker cannot start: {text.rstrip()}", hint=hint)
             case _:
                 raise ValueError(f"an unknown frame {frame[:1]}")
 
-    def _broken(self, text: str) -> None:
-        if not self._ever_ready:
-            raise Misuse(f"the worker cannot start: {text.rstrip()}")
-        self._failed_starts += 1
-        log.error("an executor cannot start; trying again: %s", text.rstrip())
-
     # --- looking after executors -----------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
-        """Replace what has ended, end what overruns, take back what waits too long."""
+        """Replace what has ended, end what overruns, take back what waits too long.
+
+        Raises Misuse when no executor has ever been able to start: no job would ever run.
+        """
+        if self._cannot_start is not None:
+            raise self._cannot_start
         for number, executor in list(self.executors.items()):
             unsure = executor.reader.ended or executor.jobs or executor.leaving or not executor.ready
             if unsure and (how := executor.ended()) is not None:
@@ -166,8 +188,7 @@ class Lane:
                 self._overran(executor, job)
             elif executor.stuck(now):
                 executor.slow()
-                self._wait_in_line(executor.take_back())
-                self.dispatch()
+                self._deal_again()
         if self.backlog and now - self._backlog_since > STUCK and not (self.on_demand and not self._stopping):
             self._give_back()
         self._leaving = [executor for executor in self._leaving if not executor.gone]

@@ -20,13 +20,17 @@ class Recycling:
         self._max_memory = max_memory
         self._reload = reload
         self._look_at = time.monotonic() + LOOK_SECONDS
-        self._times = _file_times() if reload else {}
+        self._times: dict[str, float] = {}
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> Self | None:
         """Return what an executor's settings ask for, None for nothing."""
         wanted = (settings["max_jobs"], settings["max_memory"], settings["reload"])
         return cls(*wanted) if any(wanted) else None
+
+    def begin(self) -> None:
+        """Note how things are once everything is imported."""
+        self._times = _file_times() if self._reload else {}
 
     def due(self) -> str | None:
         """Return why it is time to leave, None when it is not."""

@@ -61,4 +61,5 @@ local function try_again(job, counter, limit, error_type, message, traceback)
   enter(job.id, job.queue, 'scheduled', now + wait,
         counter, tries, 'error_type', error_type, 'error', message, 'traceback', traceback)
   count(job.queue, 'retried', 1)
+  ring(job.queue, 1)  -- an idle worker may be asleep for longer than this job waits
 end

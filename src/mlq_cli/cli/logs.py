@@ -1,0 +1,38 @@
+"""What `mlq worker` and `mlq reaper` say while they run: lines for a person or JSON for a program, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from mlq_cli.cli.jsonable import dumps, instant
+from mlq_cli.cli.output import harmless, is_terminal
+from mlq_cli.model.errors import Misuse
+
+FORMATS = ("text", "json")
+
+
+def configure_logging(form: str, *, quiet: bool, verbose: bool) -> None:
+    """Send what mlq logs to stderr. Raises Misuse for a form that does not exist."""
+    if form not in FORMATS:
+        raise Misuse(f"--log-format: {form!r} is no form of a log", hint="text or json")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)-7s %(message)s"))
+    log = logging.getLogger("mlq")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    log.propagate = False
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return harmless(text, keep="\n\t") if is_terminal(sys.stderr) else text
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": instant(record.created), "level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return dumps(line)

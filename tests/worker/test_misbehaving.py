@@ -1,0 +1,249 @@
+"""What a worker does with jobs that misbehave, and when it is stopped or killed itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlq_cli import MLQ, JobFailed, State
+from tests_support import Server, wait_until
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("segfault", "SIGSEGV"),
+        ("exit 0", "exited with code 0 and without an outcome"),
+        ("exit 3", "exited with code 3"),
+        ("abort", "SIGABRT"),
+        ("kill", "SIGKILL"),
+        ("close all", "exited with code 1"),
+    ],
+)
+def test_a_crash_is_told_from_an_exception_and_the_next_job_runs_within_a_second(
+    mlq: MLQ, start_worker: Any, how: str, what: str
+) -> None:
+    worker = start_worker("jobs:misbehave")
+    assert mlq.wait(mlq.post("fine"), 20) == "fine"
+    crashing, fine = mlq.post(how), mlq.post("fine")
+    mlq.wait_ended(crashing, 20)
+    began = time.monotonic()
+    assert mlq.wait(fine, 20) == "fine" and mlq.wait(mlq.post("fine"), 20) == "fine"
+    assert time.monotonic() - began < 1
+    record = mlq.get_job(crashing)
+    assert (record["state"], record["error_type"], record["crashes"], record["attempt"]) == (
+        State.DEAD,
+        "ExecutorCrash",
+        3,
+        3,
+    )
+    assert what in str(record["error"])
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "what"),
+    [
+        ("raise", "ValueError", "a bad image"),
+        ("sys.exit", "SystemExit", "1"),
+        ("interrupt", "KeyboardInterrupt", ""),
+        ("unspeakable", "Unspeakable", "cannot be shown"),
+        ("lambda", "NotCarried", "type function"),
+        ("endless", "NotCarried", "nested too deeply"),
+        ("surrogate", "NotCarried", "not valid Unicode"),
+        ("large", "TooLarge", "over the limit"),
+    ],
+)
+def test_an_exception_ends_the_attempt_and_not_the_executor(
+    mlq: MLQ, start_worker: Any, how: str, kind: str, what: str
+) -> None:
+    start_worker("jobs:misbehave")
+    job_id = mlq.post(how)
+    with pytest.raises(JobFailed):
+        mlq.wait(job_id, 20)
+    record = mlq.get_job(job_id)
+    assert (record["error_type"], record["crashes"], record["attempt"]) == (kind, 0, 1)
+    assert what in str(record["error"])
+    assert mlq.wait(mlq.post("fine"), 20) == "fine"
+
+
+def test_the_traceback_begins_with_the_users_code(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:misbehave")
+    job_id = mlq.post("raise")
+    mlq.wait_ended(job_id, 20)
+    trace = str(mlq.get_job(job_id)["traceback"])
+    assert 'raise ValueError("a bad image' in trace and "child.py" not in trace
+
+
+@pytest.mark.parametrize("how", [{"seconds": 60}, "hold the lock"])
+def test_a_job_over_its_timeout_is_killed_even_if_it_holds_the_interpreter(
+    mlq: MLQ, start_worker: Any, tmp_path: Path, how: Any
+) -> None:
+    function = "jobs:misbehave" if isinstance(how, str) else "jobs:touch_then_sleep"
+    start_worker(function)
+    message = how if isinstance(how, str) else {"file": str(tmp_path / "ran"), **how}
+    job_id = mlq.post(message, timeout=0.5)
+    mlq.wait_ended(job_id, 20)
+    record = mlq.get_job(job_id)
+    assert (record["state"], record["error_type"], record["crashes"]) == (State.DEAD, "JobTimeout", 0)
+    ran = (record["processing_finished"] or 0) - (record["processing_started"] or 0)
+    assert 0.5 <= ran < 1.5
+
+
+def test_the_workers_timeout_holds_for_jobs_that_say_none(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:sleep", timeout=0.3)
+    slow, own = mlq.post(30), mlq.post(0.6, timeout=5)
+    mlq.wait_ended(slow, 20)
+    assert mlq.get_job(slow)["error_type"] == "JobTimeout"
+    assert mlq.wait(own, 20) == 0.6
+
+
+def test_retries_run_a_job_again_until_it_succeeds(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
+    start_worker("jobs:flaky")
+    job_id = mlq.post({"file": str(tmp_path / "runs"), "failures": 2}, retries=5)
+    assert mlq.wait(job_id, 20) == 2
+    record = mlq.get_job(job_id)
+    assert (record["attempt"], record["failures"], record["error"]) == (3, 2, None)
+
+
+def test_a_running_job_that_is_canceled_is_stopped(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
+    start_worker("jobs:touch_then_sleep", lease=3.0)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 60})
+    pid = int(wait_until(lambda: (tmp_path / "ran").read_text()))
+    mlq.cancel(job_id)
+    wait_until(lambda: not alive(pid))
+    assert mlq.get_job(job_id)["state"] is State.CANCELED
+
+
+@pytest.mark.parametrize("executors", [1, 2])
+def test_no_claimed_job_waits_behind_a_long_one_that_holds_the_interpreter(
+    mlq: MLQ, start_worker: Any, executors: int
+) -> None:
+    """One in a hundred takes 200 ms; those claimed with it go to another executor, or back to Redis."""
+    start_worker("jobs:begun_at", executors=executors)
+    mlq.wait(mlq.post({"long": False}), 20)
+    ids = mlq.post_many({"long": i % 100 == 50} for i in range(1000))
+    mlq.wait(ids[-1], 60)
+    for job_id in ids:
+        mlq.wait(job_id, 60)
+    waits = [record["result"] - record["processing_started"] for record in mlq.get_jobs(ids) if record]
+    assert len(waits) == 1000 and max(waits) < 0.1, f"a job began {max(waits):.3f} s after it was claimed"
+    assert mlq.get_job(ids[60])["attempt"] == 1, "giving back spends no attempt"
+
+
+# --- the worker itself -------------------------------------------------------------------------------------------------
+def test_one_signal_lets_the_running_job_finish_and_gives_the_others_back(
+    mlq: MLQ, start_worker: Any, tmp_path: Path
+) -> None:
+    worker = start_worker("jobs:touch_then_sleep")
+    running = mlq.post({"file": str(tmp_path / "ran"), "seconds": 1})
+    wait_until((tmp_path / "ran").exists)
+    waiting = mlq.post({"file": str(tmp_path / "other"), "seconds": 1})
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert mlq.get_result(running) == "slept"
+    assert mlq.get_job(waiting)["state"] is State.QUEUED and mlq.get_job(waiting)["attempt"] == 0
+    assert mlq.workers() == []
+
+
+def test_a_second_signal_stops_at_once_and_gives_the_job_back_unspent(
+    mlq: MLQ, start_worker: Any, tmp_path: Path
+) -> None:
+    worker = start_worker("jobs:touch_then_sleep", grace=60.0)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 60})
+    pid = int(wait_until(lambda: (tmp_path / "ran").read_text()))
+    worker.send_signal(signal.SIGINT)
+    wait_until(lambda: "stopping" in worker.log())
+    began = time.monotonic()
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(10) == 0 and time.monotonic() - began < 1
+    assert not alive(pid)
+    assert (mlq.get_job(job_id)["state"], mlq.get_job(job_id)["attempt"]) == (State.QUEUED, 0)
+
+
+def test_a_job_that_outlasts_the_grace_is_given_back(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
+    worker = start_worker("jobs:touch_then_sleep", grace=0.3)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 60})
+    wait_until((tmp_path / "ran").exists)
+    worker.terminate()
+    assert worker.wait(10) == 0
+    assert (mlq.get_job(job_id)["state"], mlq.get_job(job_id)["attempt"]) == (State.QUEUED, 0)
+
+
+def test_the_job_of_a_killed_worker_runs_again_and_its_executor_dies_with_it(
+    mlq: MLQ, start_worker: Any, tmp_path: Path
+) -> None:
+    first = start_worker("jobs:touch_then_sleep", lease=1.5)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 1})
+    pid = int(wait_until(lambda: (tmp_path / "ran").read_text()))
+    start_worker("jobs:touch_then_sleep", lease=1.5)
+    first.kill()
+    wait_until(lambda: not alive(pid), seconds=1)
+    assert mlq.wait(job_id, 20) == "slept"
+    record = mlq.get_job(job_id)
+    assert (record["retries"], record["attempt"]) == (1, 2)
+    assert len((tmp_path / "ran").read_text().splitlines()) == 2
+
+
+def test_a_worker_that_was_stopped_past_its_lease_has_its_outcome_refused(
+    mlq: MLQ, start_worker: Any, tmp_path: Path
+) -> None:
+    zombie = start_worker("jobs:touch_then_sleep", lease=1.0)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 2.5})
+    wait_until((tmp_path / "ran").exists)
+    zombie.send_signal(signal.SIGSTOP)
+    start_worker("jobs:touch_then_sleep", lease=1.0)
+    wait_until(lambda: len((tmp_path / "ran").read_text().splitlines()) == 2)
+    zombie.send_signal(signal.SIGCONT)
+    assert mlq.wait(job_id, 20) == "slept"
+    record = mlq.get_job(job_id)
+    assert record["worker"] != "" and record["attempt"] == 2
+    assert mlq.counts()[0].stats["succeeded"] == 1
+
+
+def test_what_cannot_be_imported_stops_the_worker_with_one_clear_error(mlq: MLQ, start_worker: Any) -> None:
+    for function, words in [
+        ("nowhere:f", "there is no module 'nowhere'"),
+        ("jobs:nothing", "has no 'nothing'"),
+        ("jobs.echo", "names no function"),
+        ("jobs:LOADED", "is no function"),
+    ]:
+        worker = start_worker(function)
+        assert worker.wait(20) == 2
+        assert words in worker.log() and "Traceback" not in worker.log()
+
+
+def test_a_setup_that_fails_stops_the_worker_and_shows_why(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("jobs:echo", setup="jobs:fail_to_load")
+    assert worker.wait(20) == 2
+    assert "no model here" in worker.log()
+
+
+def test_a_worker_keeps_outcomes_while_redis_is_away_and_says_so_once(
+    short_folder: Path, start_worker: Any, namespace: str
+) -> None:
+    with Server(short_folder, "--appendonly", "yes", "--appendfsync", "always") as server:
+        mlq = MLQ.from_profile(redis_url=server.url, namespace=namespace)
+        worker = start_worker("jobs:touch_then_sleep", url=server.url)
+        job_id = mlq.post({"file": str(short_folder / "ran"), "seconds": 0.5})
+        wait_until((short_folder / "ran").exists)
+        server.kill()
+        wait_until(lambda: "out of reach" in worker.log())
+        server.start()
+        assert mlq.wait(job_id, 30) == "slept"
+        assert len((short_folder / "ran").read_text().splitlines()) == 1, "it ran once"
+        assert worker.log().count("out of reach") == 1 and "Redis is back" in worker.log()
+        mlq.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
