@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mlq_cli.bulk import Ids, chunks, progress_bar
-from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, StoreUnavailable, WaitTimeout, WrongState
+from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import QueueCounts, Store, Swept
+from mlq_cli.waiting import wait_ended
 
 if TYPE_CHECKING:
     from mlq_cli.worker.inprocess import Listening, Reaping
@@ -24,8 +23,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CHUNK = 500  # messages of a bulk post in one script call: enough to be fast, few enough to let others through
 CHUNK_BYTES = 4 << 20  # of them together
-LOOK_SECONDS = 2.0  # between two looks at a job that is waited for, should its event be missed
-OUTAGE_SECONDS = 60.0  # how long a wait goes on trying when Redis goes away under it
 
 
 class MLQ:
@@ -183,6 +180,10 @@ class MLQ:
         records.sort(key=lambda record: (record["timestamp"], len(record["id"]), record["id"]), reverse=True)
         return records[:limit]
 
+    def states(self, job_ids: Iterable[str | int]) -> list[State | None]:
+        """Return only the states of jobs, None for those that do not exist."""
+        return self.store.states([str(job_id) for job_id in job_ids])
+
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its jobs by state and its counters."""
         return self.store.counts()
@@ -205,42 +206,7 @@ class MLQ:
         self, job_id: str, timeout: float | None = None, on_progress: Callable[[], None] | None = None
     ) -> None:
         """Return when the job has ended, however. `on_progress` is called when the listener said how far it is."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        reached_at = time.monotonic()
-        pause = 0.1
-        while not self._ended(job_id):
-            try:
-                if self._watch(job_id, deadline, on_progress):
-                    return
-                reached_at, pause = time.monotonic(), 0.1
-            except StoreUnavailable:
-                # Redis may be restarting under a wait of hours; give up only when it stays away.
-                if time.monotonic() - reached_at > OUTAGE_SECONDS:
-                    raise
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
-
-    def _ended(self, job_id: str) -> bool:
-        (state,) = self.store.states([job_id])
-        if state is None:
-            raise JobNotFound(job_id)
-        return state.terminal
-
-    def _watch(self, job_id: str, deadline: float | None, on_progress: Callable[[], None] | None) -> bool:
-        """Watch until the job has ended. The state is looked up after subscribing, so that no event falls between."""
-        with closing(self.store.watch()) as watch:
-            while not self._ended(job_id):
-                look_at = time.monotonic() + LOOK_SECONDS
-                until = look_at if deadline is None else min(look_at, deadline)
-                while (left := until - time.monotonic()) > 0:
-                    words = [word for one, word in watch.next(left) if one == job_id]
-                    if any(word != "progress" for word in words):
-                        return True
-                    if words and on_progress:
-                        on_progress()
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
-        return True
+        wait_ended(self.store, job_id, timeout, on_progress)
 
     # --- changing --------------------------------------------------------------------------------------------------
     def cancel(self, *job_ids: str | int) -> None:
@@ -254,6 +220,21 @@ class MLQ:
         ids = [str(job_id) for job_id in job_ids]
         words = self.store.ask(self.store.requeue(ids))
         _check_words(ids, words, wanted="dead or canceled")
+
+    def retry_all(self, queue: str | None = None, error_type: str | None = None) -> int:
+        """Run all dead jobs again, of one queue or with one type of error if told so. Returns how many."""
+        queues = None if queue is None else [check_name(queue, "queue", ours=True)]
+        ids = self.store.ids(queues, [State.DEAD], None)
+        total = 0
+        for first in range(0, len(ids), CHUNK):
+            page = ids[first : first + CHUNK]
+            if error_type is not None:
+                records = (record for record in self.store.records(page) if record is not None)
+                page = [record["id"] for record in records if record["error_type"] == error_type]
+            if page:
+                # Somebody else may have retried one of them meanwhile; that is no error when all were meant.
+                total += self.store.ask(self.store.requeue(page)).count("ok")
+        return total
 
     def pause(self, queue: str = "default") -> int:
         """Stop handing out the jobs of a queue; running ones go on. Returns how many wait."""

@@ -17,7 +17,6 @@ DEMO = Path(__file__).parents[2] / "docs" / "examples" / "digits" / "demo.py"
 pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed: make test-demo")
 
 
-
 def test_the_demo_reads_the_digits_mends_its_job_and_leaves_nothing(short_folder: Path) -> None:
     ran = subprocess.run(
         [sys.executable, str(DEMO)], env=in_folder(short_folder), capture_output=True, text=True, timeout=110

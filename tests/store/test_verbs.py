@@ -17,7 +17,7 @@ from mlq_cli.store.redis import layout
 Bench = Any
 
 
-# --- post --------------------------------------------------------------------------------------------------------------
+# --- post -----------------------------------------------------------------------------------------------------------
 def test_ids_are_numbers_that_follow_each_other(bench: Bench) -> None:
     assert bench.post("a", "b") == ["1", "2"]
     assert bench.post("c") == ["3"]
@@ -67,7 +67,7 @@ def test_a_job_for_an_instant_in_the_past_is_queued_at_once(bench: Bench) -> Non
     assert bench.state(job_id) is State.QUEUED
 
 
-# --- claim -------------------------------------------------------------------------------------------------------------
+# --- claim ----------------------------------------------------------------------------------------------------------
 def test_jobs_are_claimed_in_the_order_of_posting(bench: Bench) -> None:
     ids = bench.post(*range(20))
     assert [job.id for job in bench.claim(20).jobs] == ids
@@ -123,7 +123,7 @@ def test_an_entry_without_its_record_is_passed_over(bench: Bench) -> None:
     assert bench.store.ids(None, [State.QUEUED], None) == []
 
 
-# --- finish ------------------------------------------------------------------------------------------------------------
+# --- finish ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("value", [None, 0, "", False, [], b"", {"a": [1, 2.5, None]}, "x" * 10_000, b"\x00\xff" * 50])
 def test_every_result_comes_back_as_it_was(bench: Bench, value: Any) -> None:
     bench.post()
@@ -257,7 +257,7 @@ def test_a_death_has_its_callback_too(bench: Bench) -> None:
     assert bench.record(callback)["msg"]["success"] == 0
 
 
-# --- heartbeat, progress, release --------------------------------------------------------------------------------------
+# --- heartbeat, progress, release -----------------------------------------------------------------------------------
 def test_a_renewed_lease_is_not_lost(bench: Bench) -> None:
     bench.post()
     held = bench.take()
@@ -268,7 +268,7 @@ def test_a_renewed_lease_is_not_lost(bench: Bench) -> None:
 
 
 def test_a_heartbeat_tells_what_is_no_longer_ours(bench: Bench) -> None:
-    canceled, lost, ended = bench.post("a", "b", "c")
+    canceled, lost, _ = bench.post("a", "b", "c")
     held = [bench.take(), bench.take(), bench.take()]
     bench.store.ask(bench.store.cancel([canceled]))
     bench.store.ask(bench.store.release_queue("default", limit=1))
@@ -294,7 +294,7 @@ def test_a_released_job_is_first_again_with_no_attempt_spent(bench: Bench) -> No
     assert bench.store.ask(bench.store.release([held])) == 0, "the old token gives nothing back"
 
 
-# --- sweep -------------------------------------------------------------------------------------------------------------
+# --- sweep ----------------------------------------------------------------------------------------------------------
 def test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times(bench: Bench) -> None:
     (job_id,) = bench.post(callback="http://localhost/x")
     now = 0.0
@@ -376,7 +376,7 @@ def test_retention_by_count_keeps_the_newest_and_spares_the_dead(bench: Bench) -
     assert bench.store.ids(None, [State.DEAD], None) == ids[:1]
 
 
-# --- what people do to jobs --------------------------------------------------------------------------------------------
+# --- what people do to jobs -----------------------------------------------------------------------------------------
 def test_waiting_and_running_jobs_can_be_canceled_and_others_say_what_they_are(bench: Bench) -> None:
     scheduled = bench.post(delay=100)[0]
     done, running, queued = bench.post("a", "b", "c")
@@ -416,7 +416,7 @@ def test_a_queue_can_be_released_whoever_holds_its_jobs(bench: Bench) -> None:
     assert len(bench.store.ids(None, [State.QUEUED], None)) == 4
 
 
-# --- the doorbell ------------------------------------------------------------------------------------------------------
+# --- the doorbell ---------------------------------------------------------------------------------------------------
 def bells(bench: Bench) -> int:
     (length,) = bench.store._read([("LLEN", layout.BELL(bench.store.namespace, "default"))])
     return int(length)

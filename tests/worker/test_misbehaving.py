@@ -136,7 +136,7 @@ def test_no_claimed_job_waits_behind_a_long_one_that_holds_the_interpreter(
     assert mlq.get_job(ids[60])["attempt"] == 1, "giving back spends no attempt"
 
 
-# --- the worker itself -------------------------------------------------------------------------------------------------
+# --- the worker itself ----------------------------------------------------------------------------------------------
 def test_one_signal_lets_the_running_job_finish_and_gives_the_others_back(
     mlq: MLQ, start_worker: Any, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import typer
@@ -56,31 +55,13 @@ def show(common: Common) -> None:
 def check(common: Common) -> None:
     """Check the settings and connect to Redis; say what is wrong and what to do."""
     with common.mlq() as mlq:
-        info = mlq.store.info()
+        server = mlq.store.server()
         address = mlq.store.address
-    kind, version = ("Valkey", "valkey_version") if "valkey_version" in info else ("Redis", "redis_version")
-    server = f"{kind} {info.get(version, 'of unknown version')}"
-    warnings = list(doubts(info))
-    for warning in warnings:
-        complain(f"warning: {warning}")
-    found = {"redis": address, "server": server, "namespace": mlq.namespace}
+    for doubt in server.doubts:
+        complain(f"warning: {doubt}")
+    found = {"redis": address, "server": server.name, "namespace": mlq.namespace}
     if common.as_json:
-        common.output.document({**found, "warnings": [*mlq.profile.warnings, *warnings]})
+        common.output.document({**found, "warnings": [*mlq.profile.warnings, *server.doubts]})
     else:
-        line(f"{server} at {address} answers, namespace {mlq.namespace}: all is well" + (" otherwise" * bool(warnings)))
-
-
-def doubts(info: Mapping[str, str]) -> list[str]:
-    """Return what about a server's settings puts jobs at risk."""
-    found = []
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        found.append(f"maxmemory-policy is {policy}: Redis may throw jobs away; CONFIG SET maxmemory-policy noeviction")
-    if info.get("aof_enabled") == "0":
-        found.append("the append-only file is off: a crash of Redis may lose posted jobs; CONFIG SET appendonly yes")
-    for key, what in (("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "snapshot")):
-        if info.get(key, "ok") != "ok":
-            found.append(f"Redis could not write its {what}; its log says why, often the disk is full")
-    if info.get("role") == "slave":
-        found.append("this is a replica: posts will be refused; name the primary instead")
-    return found
+        otherwise = " otherwise" if server.doubts else ""
+        line(f"{server.name} at {address} answers, namespace {mlq.namespace}: all is well{otherwise}")

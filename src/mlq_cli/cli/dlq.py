@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,12 +15,7 @@ from mlq_cli.cli.result import show_text
 from mlq_cli.model.errors import Misuse, WrongState
 from mlq_cli.model.job import State, check_name
 
-if TYPE_CHECKING:
-    from mlq_cli.mlq import MLQ
-
 app = typer.Typer(cls=Group, help="Look after the jobs that gave up: the dead-letter queue.")
-
-_PAGE = 500
 
 
 @command(
@@ -99,7 +93,7 @@ def retry(
             mlq.retry(*job_ids)
             number = len(job_ids)
         else:
-            number = sum(_retry(mlq, ids) for ids in _dead(mlq, queue, error))
+            number = mlq.retry_all(queue, error)
     common.output.done(f"{counted(number, 'job')} will run again", {"retried": number})
 
 
@@ -121,20 +115,3 @@ def purge(common: Common, queue: Queue = None, yes: Yes = False) -> None:
             confirm(f"Throw away {counted(sum(dead.values()), 'dead job')}?", yes=yes)
         number = sum(mlq.purge(name, [State.DEAD]) for name in dead)
     common.output.done(f"{counted(number, 'job')} thrown away", {"purged": number})
-
-
-def _dead(mlq: MLQ, queue: str | None, error: str | None) -> Iterator[list[str]]:
-    """Yield the ids of dead jobs, a page at a time."""
-    queues = None if queue is None else [check_name(queue, "queue", ours=True)]
-    ids = mlq.store.ids(queues, [State.DEAD], None)
-    for first in range(0, len(ids), _PAGE):
-        page = ids[first : first + _PAGE]
-        if error is not None:
-            page = [job["id"] for job in mlq.get_jobs(page) if job is not None and job["error_type"] == error]
-        if page:
-            yield page
-
-
-def _retry(mlq: MLQ, ids: list[str]) -> int:
-    # Somebody else may have retried one of them in this moment; that is no error when all were meant.
-    return mlq.store.ask(mlq.store.requeue(ids)).count("ok")

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from mlq_cli.cli.jsonable import dumps, instant
-from mlq_cli.cli.output import harmless, is_terminal
+from mlq_cli.cli.output import harmless
 from mlq_cli.model.errors import Misuse
 
 FORMATS = ("text", "json")
@@ -26,8 +26,8 @@ def configure_logging(form: str, *, quiet: bool, verbose: bool) -> None:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return harmless(text, keep="\n\t") if is_terminal(sys.stderr) else text
+        # Escaped in a file too: somebody will look at it in a terminal.
+        return harmless(super().format(record), keep="\n\t")
 
 
 class _Json(logging.Formatter):

@@ -33,9 +33,8 @@ def status(common: Common) -> int | None:
         from mlq_cli.mlq import MLQ
 
         with MLQ(profile=profile) as mlq:
-            info, address = mlq.store.info(), mlq.store.address
-        version = info.get("valkey_version") or info.get("redis_version")
-        _show(common, {"private": False, "running": True, "address": address, "version": version})
+            server, address = mlq.store.server(), mlq.store.address
+        _show(common, {"private": False, "running": True, "address": address, "version": server.name})
         return None
     about = _endpoint(common, "look after").status()
     _show(common, _document(about))

@@ -45,7 +45,7 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     codes = []
     with common.mlq() as mlq:
-        for job_id, state in zip(job_ids, mlq.store.states(job_ids), strict=True):
+        for job_id, state in zip(job_ids, mlq.states(job_ids), strict=True):
             if state is None:
                 raise JobNotFound(job_id)
         for job_id in job_ids:
@@ -54,7 +54,7 @@ def wait(
                 wait_for(mlq, job_id, left, common.output)
             except WaitTimeout as error:
                 raise WaitTimeout(error.message, hint=f"mlq wait {job_id}") from None
-            (state,) = mlq.store.states([job_id])
+            (state,) = mlq.states([job_id])
             if state is None:  # thrown away in this moment
                 raise JobNotFound(job_id)
             codes.append(_CODES.get(state, 0))

@@ -85,6 +85,14 @@ class QueueCounts(NamedTuple):
     stats: dict[str, float]  # counters since the namespace began
 
 
+class ServerInfo(NamedTuple):
+    """What keeps the jobs, and what is wrong with it."""
+
+    name: str  # "Valkey 9.1.2"
+    doubts: list[str]  # sentences: what puts jobs at risk, and what to do
+    details: dict[str, str]
+
+
 class Bell(Protocol):
     """A way to sleep until there may be work."""
 
@@ -191,8 +199,8 @@ class Store(Protocol):
     def watch(self) -> Watch:
         """Return a watch that hears from now on."""
 
-    def info(self) -> dict[str, str]:
-        """Return the server's name, version and settings that matter to us."""
+    def server(self) -> ServerInfo:
+        """Return what keeps the jobs, and what about it puts them at risk."""
 
     def close(self) -> None:
         """Close all connections."""

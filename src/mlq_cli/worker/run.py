@@ -35,7 +35,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout)
     lanes = [jobs, callback_lane(name, outbox)]
     about = about_this(options.queues, options.executors, options.functions)
-    mlq.store.info()  # nothing to talk to is found out here and told in one line
+    say_doubts(mlq)
     worker = Worker(mlq.store, name, rules, outbox, lanes, burst=options.burst, grace=options.grace, about=about)
     log.info("worker %s serves %s at %s", name, ", ".join(options.queues), mlq.store.address)
     with_signals(worker)
@@ -46,7 +46,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
 def run_reaper(mlq: MLQ, *, interval: float, timeout: float | None, max_retries: int, once: bool) -> int:
     """Sweep every `interval` seconds, or once, and deliver callbacks; returns the exit code."""
     rules = rules_of(mlq.profile, max_retries=max_retries)
-    mlq.store.info()
+    say_doubts(mlq)
     if once:
         sweep_once(mlq, rules, timeout)
         return 0
@@ -88,6 +88,12 @@ def sweep_once(mlq: MLQ, rules: Rules, timeout: float | None) -> None:
         swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
         given, promoted, forgotten = given + swept.given_back, promoted + swept.promoted, forgotten + swept.forgotten
     log.info("swept: %d given back, %d promoted, %d forgotten", given, promoted, forgotten)
+
+
+def say_doubts(mlq: MLQ) -> None:
+    """Warn of what about Redis puts jobs at risk. Nothing to talk to is found out here too. Raises StoreUnavailable."""
+    for doubt in mlq.store.server().doubts:
+        log.warning("%s", doubt)
 
 
 def with_signals(worker: Worker) -> None:

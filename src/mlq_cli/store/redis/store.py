@@ -17,11 +17,12 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, Swept
+from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Command, Endpoint, Wire
 from mlq_cli.store.redis.scripts import script
+from mlq_cli.store.redis.server_info import read_info
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
 
 T = TypeVar("T")
@@ -265,11 +266,14 @@ class RedisStore:
         """Return a watch that hears from now on."""
         return RedisWatch(self._wire, layout.EVENTS(self.namespace))
 
-    def info(self) -> dict[str, str]:
-        """Return the server's name, version and settings that matter to us, as INFO calls them."""
-        (text,) = self._read([("INFO",)])
+    def server(self) -> ServerInfo:
+        """Return what keeps the jobs, and what about it puts them at risk."""
+        text, save = self._wire.exchange([("INFO",), ("CONFIG", "GET", "save")])
+        if isinstance(text, Exception):
+            raise self._wire.translate(text)
         lines = text.decode(errors="replace").splitlines()
-        return dict(line.split(":", 1) for line in lines if ":" in line)
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
+        return read_info(info, save[1].decode() if isinstance(save, list) and len(save) == 2 else None)
 
     def close(self) -> None:
         """Close all connections."""
