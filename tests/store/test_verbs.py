@@ -134,6 +134,15 @@ def test_every_result_comes_back_as_it_was(bench: Bench, value: Any) -> None:
     assert record["result"] == value and type(record["result"]) is type(value)
 
 
+def test_a_job_claimed_ahead_of_its_turn_shows_when_its_listener_began(bench: Bench) -> None:
+    bench.post()
+    held = bench.take()
+    bench.at(10)
+    bench.finish(held)  # it ran half a second
+    record = bench.record(held.id)
+    assert (record["processing_finished"] or 0) - (record["processing_started"] or 0) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("short", ["", "cat", "=", "ünïcode"])
 def test_a_short_result_is_kept_beside_the_result(bench: Bench, short: str) -> None:
     bench.post()

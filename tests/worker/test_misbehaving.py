@@ -206,6 +206,18 @@ def test_a_worker_that_was_stopped_past_its_lease_has_its_outcome_refused(
     assert mlq.counts()[0].stats["succeeded"] == 1
 
 
+def test_a_burst_ends_only_when_the_queues_are_empty(mlq: MLQ, start_worker: Any) -> None:
+    ids = [mlq.post(0), mlq.post(0), mlq.post(0), mlq.post(60, timeout=0.5), mlq.post(0)]
+    assert start_worker("jobs:sleep", burst=True).wait(20) == 0
+    assert mlq.states(ids) == [State.SUCCEEDED] * 3 + [State.DEAD, State.SUCCEEDED]
+
+
+def test_a_burst_delivers_the_callbacks_of_its_jobs(mlq: MLQ, start_worker: Any) -> None:
+    mlq.post("x", callback="http://127.0.0.1:1/")
+    assert start_worker("jobs:echo", burst=True).wait(20) == 0
+    assert mlq.list_jobs(queue="_callbacks")[0]["attempt"] == 1
+
+
 def test_what_cannot_be_imported_stops_the_worker_with_one_clear_error(mlq: MLQ, start_worker: Any) -> None:
     for function, words in [
         ("nowhere:f", "there is no module 'nowhere'"),

@@ -115,12 +115,12 @@ def table(rows: Iterable[R], columns: Sequence[Column[R]]) -> Any:
         drawn.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=True,
+            no_wrap=not column.flexible,  # rich narrows the others only when these cannot give any more
             overflow="ellipsis",
             min_width=None if column.flexible else min(widest, _FIXED),
         )
     for row in lines:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in row))
     return drawn
 
 

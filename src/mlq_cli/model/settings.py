@@ -152,7 +152,6 @@ class Worker:
     retries: int = _setting(0, RETRIES, "reruns after an exception, for jobs that say nothing themselves")
     timeout: float | None = _setting(None, _seconds(0.001), "longest time for one attempt; null: no limit")
     max_crashes: int = _setting(2, RETRIES, "reruns after the executor died under the job")
-    max_retries: int = _setting(5, RETRIES, "reruns after the worker vanished")
     backoff: float = _setting(1.0, _seconds(0), "wait before the first rerun; doubled each time")
 
 

@@ -6,6 +6,7 @@ closures included, and its fate. Isolation is what `mlq worker` is for.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -103,12 +104,21 @@ class Listening:
         # Not a daemon: the process lives as long as it listens, as the original's examples expect.
         self._thread = threading.Thread(target=_run, args=(self._worker,), name="mlq-listener")
         self._thread.start()
+        # After Ctrl-C Python stops waiting for threads and comes here: give back what runs, at once.
+        atexit.register(self._leave)
 
     def _host(self, number: int) -> Host:
         return ThreadHost(self._listeners)
 
+    def _leave(self) -> None:
+        if self._worker is not None and self._thread is not None:
+            self._worker.stop()
+            self._worker.stop()
+            self._thread.join(5)
+
     def stop(self) -> None:
         """Finish what runs, give back the rest, end the thread."""
+        atexit.unregister(self._leave)
         if self._worker is not None and self._thread is not None:
             self._worker.stop()
             if self._thread is not threading.current_thread():
@@ -126,7 +136,7 @@ class Reaping:
         chore = sweeping(mlq, rules, interval, timeout)
         lanes = [callback_lane(name, outbox)]
         self._worker = Worker(mlq.store, name, rules, outbox, lanes, about=about_this((), 0, ()), chore=chore)
-        self._thread = threading.Thread(target=_run, args=(self._worker,), daemon=True, name="mlq-reaper")
+        self._thread = threading.Thread(target=_run, args=(self._worker,), name="mlq-reaper")
         self._thread.start()
 
     def stop(self) -> None:

@@ -39,7 +39,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     worker = Worker(mlq.store, name, rules, outbox, lanes, burst=options.burst, grace=options.grace, about=about)
     log.info("worker %s serves %s at %s", name, ", ".join(options.queues), mlq.store.address)
     with_signals(worker)
-    log.info("worker %s has stopped, %d jobs done", name, jobs.done)
+    log.info("worker %s has stopped; jobs done: %d", name, jobs.done)
     return 0
 
 

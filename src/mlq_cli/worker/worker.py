@@ -248,11 +248,18 @@ class Worker:
 
     def _settled(self, count: int, refused: dict[str, str]) -> None:
         del self._outbox.outcomes[:count]
+        self._refill()
         for job_id, state in refused.items():
             log.warning("the outcome of job %s came too late and was refused: it is %s", job_id, state)
 
     def _released(self, count: int) -> None:
         del self._outbox.releases[:count]
+        self._refill()
+
+    def _refill(self) -> None:
+        """Note that our own doing may have put jobs into our queues: given back ones, callbacks."""
+        for lane in self._lanes:
+            lane.empty = False
 
     def _said(self, progress: dict[str, Any]) -> None:
         for job_id, said in progress.items():

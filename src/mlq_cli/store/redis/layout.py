@@ -95,7 +95,7 @@ JOB_FIELDS = {
     "worker": "name of the worker that claimed it last",
     "token": "the fence: random, new with each claim; an outcome counts only with it",
     "attempt": "claims so far that were not given back unspent",
-    "processing_started": "when the attempt began",
+    "processing_started": "when the attempt was claimed; once it has succeeded, when its listener began",
     "processing_finished": "when the job ended",
     "progress": "what the listener said last, as msgpack",
     "short_result": "text, when the listener gave one",

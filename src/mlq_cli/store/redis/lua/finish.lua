@@ -25,7 +25,13 @@ for i = 2, #ARGV, 7 do
 end
 take_out()
 
-local function succeed(job, first, result)
+-- When the listener began: a job that was claimed ahead of its turn began later than its claim. `seconds` is how long
+-- the listener ran, by the clock of its own process.
+local function began(seconds)
+  return instant(now - seconds)
+end
+
+local function succeed(job, started, first, result)
   if job.mended then  -- an earlier attempt left its error
     redis.call('HDEL', job_key(job.id), 'error', 'error_type', 'traceback')
   end
@@ -33,14 +39,14 @@ local function succeed(job, first, result)
   if first ~= '' then  -- '=text' is a short result, '' is none
     local short = string.sub(first, 2)
     if result then
-      end_job(job, 'succeeded', short, 'short_result', short, 'result', result)
+      end_job(job, 'succeeded', short, 'processing_started', started, 'short_result', short, 'result', result)
     else
-      end_job(job, 'succeeded', short, 'short_result', short)
+      end_job(job, 'succeeded', short, 'processing_started', started, 'short_result', short)
     end
   elseif result then
-    end_job(job, 'succeeded', nil, 'result', result)
+    end_job(job, 'succeeded', nil, 'processing_started', started, 'result', result)
   else
-    end_job(job, 'succeeded', nil)
+    end_job(job, 'succeeded', nil, 'processing_started', started)
   end
 end
 
@@ -62,7 +68,7 @@ for _, job in ipairs(accepted) do
   ended[queue] = (ended[queue] or 0) + 1
   run_seconds[queue] = (run_seconds[queue] or 0) + ARGV[i + 3]
   if ARGV[i + 2] == 'done' then
-    succeed(job, ARGV[i + 4], ARGV[i + 5])
+    succeed(job, began(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
   else
     fail(job, ARGV[i + 2], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
   end
