@@ -50,6 +50,7 @@ def test_the_defaults_are_those_of_the_agreement() -> None:
     assert profile.namespace == "mlq_default" and profile.secret is None and profile.warnings == ()
     worker = profile.worker
     assert (worker.executors, worker.lease, worker.grace, worker.retries, worker.timeout) == (1, 30.0, 30.0, 0, None)
+    assert (worker.max_crashes, worker.backoff) == (2, 1.0)
     assert (profile.reaper.interval, profile.reaper.retries, profile.reaper.timeout) == (60.0, 5, None)
     assert (profile.server.host, profile.server.port) == ("127.0.0.1", 5001)
     assert dataclasses.astuple(profile.retention) == (None, None, None)
