@@ -451,6 +451,25 @@ def test_a_delayed_job_rings_so_that_somebody_learns_when_it_is_due(bench: Bench
     assert bells(bench) == 1
 
 
+def test_a_paused_queue_does_not_ring(bench: Bench) -> None:
+    bench.post("a", "b")
+    bench.store.ask(bench.store.pause("default", paused=True))
+    bench.claim()
+    assert bells(bench) == 0
+    bench.store.ask(bench.store.pause("default", paused=False))
+    assert bells(bench) == 2
+
+
+def test_jobs_that_become_due_or_are_given_back_ring(bench: Bench) -> None:
+    bench.post(*range(3), delay=10)
+    bench.claim()
+    bench.at(11)
+    assert len(bench.claim(1).jobs) == 1 and bells(bench) == 3
+    bench.pass_to(45)
+    bench.sweep()
+    assert bench.state("1") is State.QUEUED and bells(bench) == 4
+
+
 def test_a_full_redis_still_lets_workers_settle(bench: Bench) -> None:
     from mlq_cli.model.errors import StoreFull
 

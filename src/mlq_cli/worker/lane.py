@@ -220,7 +220,12 @@ class Lane:
             return
         for number in range(self._wanted()):
             if number not in self.executors:
-                executor = Executor(self._hosts(number), self._settings)
+                try:
+                    executor = Executor(self._hosts(number), self._settings)
+                except OSError as error:  # no process, no descriptor, no memory to be had
+                    log.error("an executor cannot be started, trying again: %s", error)
+                    self._hire_at = now + 1.0
+                    return
                 self.executors[number] = executor
                 self.on_hire(executor)
 

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
@@ -27,11 +28,12 @@ from mlq_cli.worker.outbox import Outbox
 
 log = logging.getLogger("mlq.worker")
 
+MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 MEMORY = 30.0  # seconds a silent worker is still shown
-LAST_WORDS = 5.0  # seconds to try and tell Redis the rest when stopping
+LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
 
 class Worker:
@@ -74,6 +76,7 @@ class Worker:
         self._renewed_at = _boot_time()
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
+        self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
         self._outage = Outage()
         for lane in lanes:
             lane.on_hire = partial(self._hired, lane)
@@ -112,7 +115,7 @@ class Worker:
     # --- the loop's parts ------------------------------------------------------------------------------------------
     def _finished(self, stopped: bool) -> bool:
         if self._outbox or any(lane.busy for lane in self._lanes):
-            return stopped and self._outage.since is not None and time.monotonic() > (self._stop_at or 0) + LAST_WORDS
+            return stopped and self._outage.since is not None and time.monotonic() > self._leave_at
         return stopped or (self._burst and all(lane.empty for lane in self._lanes))
 
     def _sleep(self, now: float) -> float:
@@ -127,7 +130,7 @@ class Worker:
         if self._chore is not None:
             times.append(self._chore_at - now)
         if self._stop_at is not None:
-            times.append(self._stop_at - now)
+            times.append(self._stop_at - now if now < self._stop_at else 0.1)
         return max(0.0, min(times))
 
     def _may_claim(self, lane: Lane) -> bool:
@@ -143,11 +146,11 @@ class Worker:
             actions.append(action)
 
         outbox, store = self._outbox, self._store
-        if outcomes := list(outbox.outcomes):
+        if outcomes := outbox.outcomes[:MOST]:
             say(store.finish(outcomes, rules=self._rules), lambda refused: self._settled(len(outcomes), refused))
-        if releases := list(outbox.releases):
+        if releases := outbox.releases[:MOST]:
             say(store.release(releases), lambda _: self._released(len(releases)))
-        if progress := dict(outbox.progress):
+        if progress := dict(islice(outbox.progress.items(), MOST)):
             say(store.progress(list(progress.values())), lambda _: self._said(progress))
         beat = now >= self._beat_at
         if beat:
@@ -185,7 +188,7 @@ class Worker:
         token = self._tokens.setdefault(lane.name, os.urandom(8).hex())
         return self._store.claim(
             lane.queues,
-            lane.room(),
+            min(lane.room(), MOST),
             worker=self._name,
             lane=f"{self._name}:{lane.name}",
             token=token,
@@ -198,6 +201,7 @@ class Worker:
         self._next_due[lane.name] = TICK if claims.next_due is None else claims.next_due
         if claims.jobs:
             lane.take(claims.jobs, token)
+            self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
         if claims.empty and not self._burst and lane.room() > 0:
             self._listen(lane)
 
@@ -299,10 +303,11 @@ class Worker:
     def _stopping(self, now: float, stopped: bool) -> bool:
         if not stopped:
             log.info("stopping: jobs that run get %g s to finish", self._grace)
+            self._leave_at = now + self._grace + LAST_WORDS
             for lane in self._lanes:
                 lane.stop()
         if self._hurried or now >= (self._stop_at or 0.0):
-            self._stop_at = now + LAST_WORDS if self._stop_at is None or now < self._stop_at else self._stop_at
+            self._leave_at = min(self._leave_at, now + LAST_WORDS)
             for lane in self._lanes:
                 lane.kill()
         return True

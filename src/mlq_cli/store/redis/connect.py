@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import redis.connection
 import redis.exceptions as rx
+from hiredis import pack_command  # redis-py's own packing looks at each argument in Python
 
 from mlq_cli.model.errors import Misuse, MlqError, NotAllowed, StoreFull, StoreUnavailable
 
@@ -22,6 +23,7 @@ Command = Sequence[str | bytes | int | float]
 
 CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
 ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead
+ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 
 # Answers that mean «not now, not here»: the connection leads to the wrong or an unready server.
@@ -168,7 +170,11 @@ class Wire:
 
 
 def _talk(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    pack: Any = pack_command  # its stub allows tuples of one
+    packed: list[bytes] = [pack(tuple(command)) for command in commands]
+    if len(packed) > 1 and sum(map(len, packed)) < ONE_WRITE:
+        packed = [b"".join(packed)]
+    connection.send_packed_command(packed, check_health=False)
     answers = []
     for _ in commands:
         try:

@@ -84,7 +84,9 @@ for _, queue in ipairs(args.queues) do
   if not graceful then
     give_back_lost(queue, 100, args.max_retries)
   end
-  if redis.call('SISMEMBER', paused_key, queue) == 0 then
+  if redis.call('SISMEMBER', paused_key, queue) == 1 then
+    silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
+  else
     if #ids < args.count then
       take_some(queue, args.count - #ids)
     end

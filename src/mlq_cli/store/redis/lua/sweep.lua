@@ -38,7 +38,6 @@ for _, queue in ipairs(redis.call('SMEMBERS', queues_key)) do
     withheld = true
   end
   given = given + back
-  ring(queue, due + back)
   local gone = trim(queue, 'succeeded', args.limit) + trim(queue, 'canceled', args.limit) + trim(queue, 'dead', args.limit)
   forgotten = forgotten + gone
   if due >= args.limit or back >= args.limit or gone >= args.limit then

@@ -5,6 +5,9 @@
 local TOKENS = 1000
 
 local function ring(queue, jobs)
+  if jobs == 0 then
+    return
+  end
   local bell = bell_key(queue)
   local tokens = {}
   for i = 1, math.min(jobs, TOKENS - redis.call('LLEN', bell)) do

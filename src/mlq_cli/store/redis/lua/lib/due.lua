@@ -21,16 +21,19 @@ local function each(queue, state, ids, go_on)
   return #ids
 end
 
+-- Both ring the bell: whoever calls this takes only what it has room for.
 local function promote(queue, limit)
-  return each(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
+  local due = each(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
     read_more(job)
     back_to_queue(job)
   end)
+  ring(queue, due)
+  return due
 end
 
 -- `ids` are running and shall not be any more: back to the queue, or dead after max_retries of this.
 local function give_back(queue, ids, error_type, message, max_retries)
-  return each(queue, 'running', ids, function(job)
+  local back = each(queue, 'running', ids, function(job)
     read_more(job)
     count(queue, 'lost', 1)
     local retries = (tonumber(job.retries) or 0) + 1
@@ -40,6 +43,8 @@ local function give_back(queue, ids, error_type, message, max_retries)
       back_to_queue(job, 'retries', retries, 'error_type', error_type, 'error', message)
     end
   end)
+  ring(queue, back)
+  return back
 end
 
 local function give_back_lost(queue, limit, max_retries)
