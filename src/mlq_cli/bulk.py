@@ -1,10 +1,9 @@
-"""What posting many messages at once needs: chunks, ids in little room, a progress bar."""
+"""Many messages at once: in chunks, and their ids in little room."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 
@@ -63,22 +62,3 @@ def chunks(messages: Iterable[bytes], count: int, size: int) -> Iterator[list[by
         held += len(message)
     if chunk:
         yield chunk
-
-
-@contextmanager
-def progress_bar(wanted: bool | Callable[[int], None], total: int | None) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with how many are done; it moves a bar on a terminal, or is the caller's own."""
-    if callable(wanted):
-        yield wanted
-        return
-    if not wanted:
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("posting", total=total)
-        yield lambda done: bar.update(task, completed=done)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlq_cli.bulk import Ids, chunks, progress_bar
+from mlq_cli.bulk import Ids, chunks
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
 from mlq_cli.model.values import pack
-from mlq_cli.store.base import QueueCounts, Store, Swept
+from mlq_cli.progress_bar import progress_bar
+from mlq_cli.store.base import Call, QueueCounts, Store, Swept
 from mlq_cli.waiting import wait_ended
 
 if TYPE_CHECKING:
@@ -158,12 +159,16 @@ class MLQ:
         return result_of(self.get_job(job_id))
 
     def get_progress(self, job_id: str | int) -> Any:
-        """Return `[queued; not started]`, `[started]`, `[completed]`, `[failed]`, or what the listener said last."""
+        """Return what a running listener said last, or how the job stands.
+
+        That is one of `[queued; not started]`, `[started]`, `[completed]`, `[failed]`, `[canceled]`.
+        """
         record = self.get_job(job_id)
-        words = {None: "[queued; not started]", 0: "[started]", 100: "[completed]", -1: "[failed]"}
-        progress = record["progress"]
-        simple = progress is None or type(progress) is int
-        return words.get(progress, progress) if simple else progress
+        if record["state"] is State.RUNNING:
+            progress = record["progress"]
+            return "[started]" if type(progress) is int and progress == 0 else progress
+        words = {State.SUCCEEDED: "[completed]", State.DEAD: "[failed]", State.CANCELED: "[canceled]"}
+        return words.get(record["state"], "[queued; not started]")
 
     def job_count(self) -> int:
         """Return how many jobs wait in this namespace: queued, scheduled or blocked, our own callbacks not counted."""
@@ -173,12 +178,15 @@ class MLQ:
     def list_jobs(
         self, *, states: Iterable[State] | None = None, queue: str | None = None, limit: int = 50
     ) -> list[Record]:
-        """Return records of jobs, the newest first, at most `limit`."""
+        """Return records of jobs, the newest first, at most `limit`.
+
+        Of a long line with more than two priorities, those in the middle may be left out.
+        """
         queues = None if queue is None else [check_name(queue, "queue", ours=True)]
         ids = self.store.ids(queues, list(states or State), limit)
-        records = [record for record in self.store.records(ids) if record is not None]
-        records.sort(key=lambda record: (record["timestamp"], len(record["id"]), record["id"]), reverse=True)
-        return records[:limit]
+        posted = ((at, len(job_id), job_id) for job_id, at in zip(ids, self.store.posted_at(ids), strict=True) if at)
+        newest = [job_id for _, _, job_id in sorted(posted, reverse=True)[:limit]]
+        return [record for record in self.store.records(newest) if record is not None]
 
     def states(self, job_ids: Iterable[str | int]) -> list[State | None]:
         """Return only the states of jobs, None for those that do not exist."""
@@ -211,15 +219,26 @@ class MLQ:
     # --- changing --------------------------------------------------------------------------------------------------
     def cancel(self, *job_ids: str | int) -> None:
         """Cancel jobs. A running one is stopped by its worker within seconds. Raises JobNotFound, WrongState."""
-        ids = [str(job_id) for job_id in job_ids]
-        words = self.store.ask(self.store.cancel(ids))
-        _check_words(ids, words, wanted="waiting or running")
+        self._change(self.store.cancel, job_ids, wanted="waiting or running")
 
     def retry(self, *job_ids: str | int) -> None:
         """Run dead or canceled jobs again, with all their attempts back. Raises JobNotFound, WrongState."""
+        self._change(self.store.requeue, job_ids, wanted="dead or canceled")
+
+    def _change(
+        self, verb: Callable[[Sequence[str]], Call[list[str]]], job_ids: Iterable[str | int], *, wanted: str
+    ) -> None:
+        """Do this to all jobs, then raise for the first one that was not in the state for it."""
         ids = [str(job_id) for job_id in job_ids]
-        words = self.store.ask(self.store.requeue(ids))
-        _check_words(ids, words, wanted="dead or canceled")
+        words: list[str] = []
+        for first in range(0, len(ids), CHUNK):
+            answered: list[str] = self.store.ask(verb(ids[first : first + CHUNK]))
+            words += answered
+        for job_id, word in zip(ids, words, strict=True):
+            if word == "missing":
+                raise JobNotFound(job_id)
+            if word != "ok":
+                raise WrongState(job_id, word, wanted=wanted)
 
     def retry_all(self, queue: str | None = None, error_type: str | None = None) -> int:
         """Run all dead jobs again, of one queue or with one type of error if told so. Returns how many."""
@@ -269,18 +288,12 @@ class MLQ:
     def sweep(self, *, timeout: float | None = None, max_retries: int | None = None) -> Swept:
         """Do what a reaper does, once: promote what is due, give back what is lost, forget what is old enough."""
         rules = rules_of(self.profile, max_retries=max_retries)
-        total = Swept(0, 0, 0, 0.0, True)
-        offset = 0
-        while total.more:
-            swept = self.store.ask(self.store.sweep(rules=rules, timeout=timeout, offset=offset))
-            total = Swept(
-                total.given_back + swept.given_back,
-                total.promoted + swept.promoted,
-                total.forgotten + swept.forgotten,
-                swept.grace,
-                swept.more,
-            )
-            offset += 500
+        total = Swept()
+        for queue in self.store.queues():
+            offset: int | None = 0
+            while offset is not None:
+                swept = self.store.ask(self.store.sweep(queue, rules=rules, timeout=timeout, offset=offset))
+                total, offset = total.plus(swept), swept.next_offset
         return total
 
     # --- listening in this process ---------------------------------------------------------------------------------
@@ -353,12 +366,3 @@ def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(functions, str):
         raise Misuse("functions is one text", hint=f"write functions=[{functions!r}]")
     return None if functions is None else tuple(functions)
-
-
-def _check_words(ids: Sequence[str], words: Sequence[str], *, wanted: str) -> None:
-    """Raise for the first id that was not `ok`; the others have been acted on."""
-    for job_id, word in zip(ids, words, strict=True):
-        if word == "missing":
-            raise JobNotFound(job_id)
-        if word != "ok":
-            raise WrongState(job_id, word, wanted=wanted)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from mlq_cli import MLQ, State
-from mlq_cli.worker.callbacks import CallbackFailed, callback_url, get
+from mlq_cli.worker.callbacks import CallbackFailed, callback_url, deliver
 from tests_support import wait_until
 
 
@@ -21,6 +24,10 @@ def listening(mlq: MLQ) -> MLQ:
 
     mlq.create_listener(double)
     return mlq
+
+
+def message(url: str) -> dict[str, Any]:
+    return {"url": url, "success": 1, "job_id": "1", "short_result": None}
 
 
 def callbacks(mlq: MLQ, state: State) -> int:
@@ -50,13 +57,37 @@ def test_a_target_that_answers_500_is_tried_three_times_and_no_more(listening: M
 
 def test_a_redirect_is_not_followed(target: Any) -> None:
     target.answers = [302]
-    assert get(f"{target.url}/here") == 302
+    with pytest.raises(CallbackFailed, match="status 302"):
+        asyncio.run(deliver(message(f"{target.url}/here")))
     assert [path for path, _ in target.asked] == ["/here"]
 
 
 def test_a_target_that_refuses_is_a_failed_delivery() -> None:
-    with pytest.raises(CallbackFailed, match="refused"):
-        get("http://127.0.0.1:1/")
+    with pytest.raises(CallbackFailed, match="Connect call failed"):
+        asyncio.run(deliver(message("http://127.0.0.1:1/")))
+
+
+def test_a_target_that_speaks_no_http_is_a_failed_delivery() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 mail.example.com ESMTP\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(CallbackFailed, match="no HTTP"):
+            asyncio.run(deliver(message(f"http://127.0.0.1:{server.getsockname()[1]}/")))
+
+
+def test_targets_that_trickle_do_not_hold_up_the_others(listening: MLQ, target: Any) -> None:
+    """Thirty that never finish their first line, then one that is well."""
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        for _ in range(30):
+            listening.post(1, callback=f"http://127.0.0.1:{slow.getsockname()[1]}/slow")
+        well = listening.post(1, callback=f"{target.url}/well")
+        asked = wait_until(lambda: [query["job_id"] for path, query in target.asked if path == "/well"])
+    assert asked == [well]
 
 
 def test_a_target_that_hangs_does_not_hold_up_jobs(listening: MLQ, target: Any) -> None:

@@ -46,6 +46,27 @@ def test_every_listener_runs_in_order_and_the_last_ones_output_counts(mlq: MLQ) 
     assert mlq.wait(mlq.post(None), 10) == "first"
 
 
+def test_an_async_listener_may_come_after_a_plain_one(mlq: MLQ) -> None:
+    async def later(msg: Any) -> str:
+        return f"later {msg}"
+
+    mlq.create_listener(lambda msg: "plain")
+    assert mlq.wait(mlq.post(1), 10) == "plain"
+    mlq.create_listener(later)
+    assert mlq.wait(mlq.post(1), 10) == "later 1"
+
+
+def test_without_a_listener_left_jobs_are_left_alone(mlq: MLQ) -> None:
+    def only(msg: Any) -> str:
+        return "done"
+
+    mlq.create_listener(only)
+    assert mlq.wait(mlq.post(1), 10) == "done"
+    assert mlq.remove_listener(only)
+    waiting = mlq.post(2)
+    assert mlq.workers() == [] and mlq.get_job(waiting)["state"] is State.QUEUED
+
+
 def test_an_exception_in_a_listener_is_the_jobs_and_listening_goes_on(mlq: MLQ) -> None:
     def invert(msg: int) -> float:
         return 1 / msg

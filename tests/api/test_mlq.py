@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,8 @@ from mlq_cli.model.errors import TooLarge, WrongState
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
+from mlq_cli.store.base import Progress
+from tests_support import wait_until
 
 
 def run_next(mlq: MLQ, result: Any = None, *, error: str | None = None, queue: str = "default") -> str:
@@ -85,7 +88,7 @@ def test_a_wait_for_a_canceled_job_says_so(mlq: MLQ) -> None:
         mlq.wait(job_id, 5)
 
 
-def test_a_million_messages_of_a_generator_take_no_memory_for_their_ids(mlq: MLQ) -> None:
+def test_ids_of_many_messages_take_no_memory(mlq: MLQ) -> None:
     import tracemalloc
 
     seen: list[int] = []
@@ -178,6 +181,32 @@ def test_all_dead_jobs_of_one_error_run_again(mlq: MLQ) -> None:
     assert mlq.retry_all(error_type="ValueError") == 2
     assert mlq.retry_all(queue="other") == 0
     assert mlq.retry_all() == 1
+
+
+def test_a_new_job_of_high_priority_is_listed_first_though_the_line_is_long(mlq: MLQ) -> None:
+    mlq.post_many(range(60))
+    newest = mlq.post("new", priority=5)
+    assert mlq.list_jobs(limit=10)[0]["id"] == newest
+
+
+def test_a_running_job_that_says_100_is_not_shown_as_completed(mlq: MLQ) -> None:
+    job_id = mlq.post("x")
+    rules = Rules()
+    mlq.store.ask(mlq.store.claim(["default"], 1, worker="w", lane="w", token="t", rules=rules))
+    mlq.store.ask(mlq.store.progress([Progress(job_id, "t", pack(100))]))
+    assert mlq.get_progress(job_id) == 100
+
+
+def test_a_reaper_looks_at_all_overdue_jobs_and_all_queues(mlq: MLQ) -> None:
+    for queue in ("a", "b"):
+        mlq.post_many(range(1100), queue=queue)
+        for part in range(3):
+            mlq.store.ask(
+                mlq.store.claim([queue], 500, worker="w", lane=f"{queue}{part}", token=f"{queue}{part}", rules=Rules())
+            )
+    newest = max(record["processing_started"] or 0 for record in mlq.list_jobs(limit=2200))
+    wait_until(lambda: time.time() > newest + 0.2)
+    assert mlq.sweep(timeout=0.1).given_back == 2200
 
 
 def test_jobs_are_listed_newest_first_and_by_state_and_queue(mlq: MLQ) -> None:

@@ -86,7 +86,7 @@ class Bench:
         return self.store.ask(call)
 
     def sweep(self, **how: Any) -> Any:
-        return self.store.ask(self.store.sweep(rules=self.rules, **how))
+        return self.store.ask(self.store.sweep("default", rules=self.rules, **how))
 
     def record(self, job_id: str) -> Record:
         (record,) = self.store.records([job_id])

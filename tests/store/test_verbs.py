@@ -282,7 +282,9 @@ def test_a_heartbeat_tells_what_is_no_longer_ours(bench: Bench) -> None:
     bench.store.ask(bench.store.cancel([canceled]))
     bench.store.ask(bench.store.release_queue("default", limit=1))
     bench.finish(held[2])
-    assert bench.beat([*held, Held("99", "t")]) == {canceled: "canceled", lost: "lost", "99": "missing"}
+    strange = Held("99", "t")
+    assert bench.beat([*held, strange]) == {held[0]: "canceled", held[1]: "lost", strange: "missing"}
+    assert (held[0].id, held[1].id) == (canceled, lost)
 
 
 def test_progress_is_kept_while_the_job_runs_and_only_from_its_holder(bench: Bench) -> None:
@@ -320,11 +322,33 @@ def test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times(ben
     assert len(bench.store.ids(["_callbacks"], [State.QUEUED], None)) == 1
 
 
+def test_the_holder_of_a_job_that_was_given_back_too_often_is_told_and_refused(bench: Bench) -> None:
+    bench.rules = Rules(max_retries=0)
+    bench.post()
+    held = bench.take()
+    bench.pass_to(31)
+    bench.sweep()
+    assert bench.state(held.id) is State.DEAD
+    assert bench.beat([held]) == {held: "lost"}
+    assert bench.finish(held) == {held.id: "dead"}
+    assert {c.queue: c.stats for c in bench.store.counts()}["default"]["refused"] == 1
+
+
+def test_a_lost_job_shows_no_traceback_of_an_earlier_attempt(bench: Bench) -> None:
+    (job_id,) = bench.post(retries=1)
+    bench.fail(bench.take())
+    bench.at(5)
+    bench.take()
+    bench.pass_to(40)
+    bench.sweep()
+    assert (bench.record(job_id)["error_type"], bench.record(job_id)["traceback"]) == ("WorkerLost", None)
+
+
 def test_after_an_outage_living_workers_have_a_lease_to_speak_up(bench: Bench) -> None:
     (job_id,) = bench.post()
     held = bench.take()
     bench.at(300)
-    assert bench.sweep() == (0, 0, 0, 30.0, False)
+    assert bench.sweep() == (0, 0, 0, 30.0, None)
     assert bench.beat([held]) == {}
     for seconds in (310, 320, 329):
         bench.at(seconds)
@@ -348,9 +372,13 @@ def test_a_job_that_runs_longer_than_the_reaper_allows_is_given_back_though_its_
     for seconds in range(10, 310, 10):
         bench.at(seconds)
         assert bench.beat(held) == {}
-    swept = [bench.sweep(timeout=250, limit=10, offset=0) for _ in range(3)]
-    assert sum(one.given_back for one in swept) == 30 and swept[0].more
-    assert bench.beat(held) == dict.fromkeys(ids, "lost")
+    assert bench.sweep(timeout=320, limit=10) == (0, 0, 0, 0.0, 10)
+    given, offset = 0, 0
+    while offset is not None:
+        swept = bench.sweep(timeout=250, limit=10, offset=offset)
+        given, offset = given + swept.given_back, swept.next_offset
+    assert given == 30
+    assert bench.beat(held) == dict.fromkeys(held, "lost") and len(ids) == 30
 
 
 def test_sweeping_twice_gives_a_job_back_once(bench: Bench) -> None:
@@ -383,6 +411,26 @@ def test_retention_by_count_keeps_the_newest_and_spares_the_dead(bench: Bench) -
         bench.finish(bench.take())
     assert bench.store.ids(None, [State.SUCCEEDED], None) == ids[:-3:-1]
     assert bench.store.ids(None, [State.DEAD], None) == ids[:1]
+
+
+def test_retention_by_count_reaches_canceled_jobs_without_a_reaper(bench: Bench) -> None:
+    bench.rules = Rules(retention=Retention(count=1))
+    ids = bench.post(*range(4))
+    bench.store.ask(bench.store.cancel(ids[:3]))
+    bench.finish(bench.take())
+    assert len(bench.store.ids(None, [State.CANCELED], None)) == 1
+
+
+def test_calls_keep_their_order_when_redis_has_forgotten_one_of_their_scripts(bench: Bench) -> None:
+    bench.post("a")
+    held = bench.take()
+    bench.store._read([("SCRIPT", "FLUSH")])
+    bench.claim()  # this one is known again, release is not
+    token = f"token{bench._tokens + 1}"
+    release = bench.store.release([held])
+    claim = bench.store.claim(["default"], 1, worker="w", lane="w2", token=token, rules=bench.rules)
+    released, claims = bench.store.run(release, claim)
+    assert released == 1 and [job.id for job in claims.jobs] == [held.id]
 
 
 # --- what people do to jobs -----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from typing import Any
 
 import fakeredis
@@ -68,6 +70,8 @@ def test_an_error_answer_does_not_spoil_the_answers_behind_it() -> None:
         (rx.MasterDownError("down"), StoreUnavailable, 69),
         (rx.ClusterDownError("down"), StoreUnavailable, 69),
         (rx.ResponseError("MISCONF cannot persist"), StoreUnavailable, 69),
+        (rx.ResponseError("NOREPLICAS not enough good replicas"), StoreUnavailable, 69),
+        (rx.ResponseError("Error running script: @user_script: 9: -READONLY a replica"), StoreUnavailable, 69),
         (rx.OutOfMemoryError("full"), StoreFull, 75),
         (rx.ResponseError("@user_script: 7: -OOM command not allowed when used memory"), StoreFull, 75),
         (rx.AuthenticationError("WRONGPASS"), NotAllowed, 77),
@@ -81,6 +85,21 @@ def test_every_refusal_of_redis_becomes_an_error_that_says_what_to_do(
 ) -> None:
     translated = Wire(FakeEndpoint()).translate(error)
     assert type(translated) is ours and translated.exit_code == exit_code and translated.hint
+
+
+def test_a_server_that_is_reading_its_data_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for reply in (b"-LOADING Redis is loading the dataset in memory\r\n", b"+PONG\r\n"):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(reply)
+
+        threading.Thread(target=answer, daemon=True).start()
+        wire = Wire(UrlEndpoint(f"redis://127.0.0.1:{server.getsockname()[1]}/0"))
+        assert wire.exchange([("PING",)]) == [b"PONG"]
 
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:

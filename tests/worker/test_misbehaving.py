@@ -218,6 +218,90 @@ def test_a_burst_delivers_the_callbacks_of_its_jobs(mlq: MLQ, start_worker: Any)
     assert mlq.list_jobs(queue="_callbacks")[0]["attempt"] == 1
 
 
+def test_a_burst_waits_for_a_long_job_without_asking_redis_all_the_time(mlq: MLQ, start_worker: Any) -> None:
+    mlq.post(1.5)
+    before = int(mlq.store.server().details["total_commands_processed"])
+    assert start_worker("jobs:sleep", burst=True, executors=2).wait(20) == 0
+    commands = int(mlq.store.server().details["total_commands_processed"]) - before
+    assert commands < 500, "a busy loop makes tens of thousands"
+
+
+def test_a_burst_takes_up_what_a_killed_worker_left(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
+    first = start_worker("jobs:touch_then_sleep", lease=1.0)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 0.2})
+    other = mlq.post({"file": str(tmp_path / "first"), "seconds": 60})
+    wait_until((tmp_path / "first").exists)
+    first.kill()
+    first.wait()
+    mlq.cancel(other)
+    again = mlq.post({"file": str(tmp_path / "again"), "seconds": 60})
+    second = start_worker("jobs:touch_then_sleep", lease=1.0)
+    wait_until((tmp_path / "again").exists)
+    second.kill()
+    second.wait()
+    wait_until(lambda: (mlq.get_job(again)["lease_until"] or 0) < time.time() - 1)
+    burst = start_worker("jobs:touch_then_sleep", lease=1.0, burst=True, timeout=0.5)
+    assert burst.wait(20) == 0
+    assert mlq.get_job(again)["error_type"] == "JobTimeout", "it ran once more"
+    assert mlq.get_result(job_id) == "slept"
+
+
+def test_a_job_released_by_an_operator_may_be_run_again_by_the_same_worker(
+    mlq: MLQ, start_worker: Any, tmp_path: Path
+) -> None:
+    start_worker("jobs:touch_then_sleep", executors=2, lease=3.0)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 1.5})
+    first = int(wait_until(lambda: (tmp_path / "ran").read_text()))
+    assert mlq.release() == 1
+    assert mlq.wait(job_id, 20) == "slept"
+    record = mlq.get_job(job_id)
+    assert (record["retries"], record["attempt"]) == (0, 1), "it did not have to wait for a lease to end"
+    assert not alive(first) or len((tmp_path / "ran").read_text().splitlines()) == 2
+
+
+def test_an_executor_that_does_not_end_is_ended(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:leave_a_thread", max_jobs=1)
+    first, second = mlq.post(None), mlq.post(None)
+    assert mlq.wait(first, 20) != mlq.wait(second, 20)
+
+
+@pytest.mark.parametrize("crash", [True, False], ids=["the executor crashes", "the worker is killed"])
+def test_what_a_job_has_started_ends_with_its_executor(
+    mlq: MLQ, start_worker: Any, tmp_path: Path, crash: bool
+) -> None:
+    worker = start_worker("jobs:leave_a_process")
+    mlq.post({"file": str(tmp_path / "pid"), "crash": crash})
+    pid = int(wait_until(lambda: (tmp_path / "pid").read_text()))
+    if not crash:
+        worker.kill()
+    wait_until(lambda: not alive(pid), seconds=2)
+
+
+def test_all_async_jobs_over_their_timeout_end_together(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:hang", timeout=0.5)
+    ids = mlq.post_many(range(20))
+    began = time.monotonic()
+    for job_id in ids:
+        mlq.wait_ended(job_id, 20)
+    assert time.monotonic() - began < 5
+    assert {record["error_type"] for record in mlq.get_jobs(ids) if record} == {"JobTimeout"}
+
+
+def test_a_worker_that_redis_refuses_can_be_stopped(short_folder: Path, start_worker: Any, namespace: str) -> None:
+    with Server(short_folder) as server:
+        mlq = MLQ.from_profile(redis_url=server.url, namespace=namespace)
+        worker = start_worker("jobs:touch_then_sleep", url=server.url)
+        mlq.post({"file": str(short_folder / "ran"), "seconds": 60})
+        wait_until((short_folder / "ran").exists)
+        mlq.store._read([("CONFIG", "SET", "min-replicas-to-write", "3")])  # type: ignore[attr-defined]
+        wait_until(lambda: "NOREPLICAS" in worker.log())
+        worker.terminate()
+        wait_until(lambda: "stopping" in worker.log())
+        worker.terminate()
+        assert worker.wait(6) == 0
+        mlq.close()
+
+
 def test_what_cannot_be_imported_stops_the_worker_with_one_clear_error(mlq: MLQ, start_worker: Any) -> None:
     for function, words in [
         ("nowhere:f", "there is no module 'nowhere'"),

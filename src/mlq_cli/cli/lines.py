@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from mlq_cli.bulk import progress_bar
 from mlq_cli.cli.message import parse_json
 from mlq_cli.cli.output import Output, complain, line
 from mlq_cli.model.errors import Misuse, StoreUnavailable
 from mlq_cli.model.values import pack
+from mlq_cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ

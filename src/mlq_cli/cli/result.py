@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlq_cli.cli import jsonable
-from mlq_cli.cli.output import Output, cell, complain, harmless, is_terminal, line, write
-from mlq_cli.model.errors import Misuse, MlqError, WaitTimeout
+from mlq_cli.cli.output import Output, Unwritable, cell, complain, harmless, is_terminal, line, write
+from mlq_cli.model.errors import Misuse, WaitTimeout
 from mlq_cli.model.job import Record, State
 
 if TYPE_CHECKING:
@@ -81,13 +81,7 @@ def _put(data: bytes, file: str | None, *, newline: bool = False) -> None:
         with open(file, "wb") as target:
             target.write(data + b"\n" if newline else data)
     except OSError as error:
-        raise _CannotWrite(f"{file} cannot be written: {error.strerror}") from None
-
-
-class _CannotWrite(MlqError):
-    """The file for the result cannot be written."""
-
-    exit_code = 74
+        raise Unwritable(f"{file} cannot be written: {error.strerror}") from None
 
 
 def show_text(text: str) -> None:

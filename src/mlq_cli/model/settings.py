@@ -146,7 +146,7 @@ class Redis:
 class Worker:
     """How workers run jobs."""
 
-    executors: int = _setting(1, _whole(1, 10_000), "processes that run listeners, per worker")
+    executors: int = _setting(1, _whole(1, 1024), "processes that run listeners, per worker")
     lease: float = _setting(30.0, _seconds(0.1), "a worker that is silent for so long has lost its jobs")
     grace: float = _setting(30.0, _seconds(0), "time that running jobs get when a worker is asked to stop")
     retries: int = _setting(0, RETRIES, "reruns after an exception, for jobs that say nothing themselves")

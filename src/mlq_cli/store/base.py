@@ -49,6 +49,7 @@ class Claims(NamedTuple):
     jobs: list[Claimed]
     empty: bool  # nothing is left in these queues; wait for the bell
     next_due: float | None  # seconds until a scheduled job is due
+    withheld: float | None  # seconds for which jobs that look lost are still left alone, after an outage
 
 
 class Held(NamedTuple):
@@ -69,11 +70,21 @@ class Progress(NamedTuple):
 class Swept(NamedTuple):
     """Answer of `sweep`."""
 
-    given_back: int
-    promoted: int
-    forgotten: int
-    grace: float  # seconds in which nothing is given back, after an outage
-    more: bool  # a limit was reached
+    given_back: int = 0
+    promoted: int = 0
+    forgotten: int = 0
+    grace: float = 0.0  # seconds for which jobs that look lost are still left alone, after an outage
+    next_offset: int | None = None  # where to look on, None when all has been looked at
+
+    def plus(self, other: Swept) -> Swept:
+        """Return both together; where to look on is the other's."""
+        return Swept(
+            self.given_back + other.given_back,
+            self.promoted + other.promoted,
+            self.forgotten + other.forgotten,
+            max(self.grace, other.grace),
+            other.next_offset,
+        )
 
 
 class QueueCounts(NamedTuple):
@@ -146,8 +157,8 @@ class Store(Protocol):
 
     def heartbeat(
         self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
-    ) -> Call[dict[str, str]]:
-        """Renew leases; returns why jobs are no longer this worker's, by id: canceled, lost or missing."""
+    ) -> Call[dict[Held, str]]:
+        """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing."""
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
@@ -158,8 +169,10 @@ class Store(Protocol):
     def progress(self, values: Sequence[Progress]) -> Call[int]:
         """Keep what listeners say; returns how many were refused."""
 
-    def sweep(self, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0) -> Call[Swept]:
-        """Promote what is due, give back what is lost, forget what was kept long enough."""
+    def sweep(
+        self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
+    ) -> Call[Swept]:
+        """Promote what is due in a queue, give back what is lost, forget what was kept long enough."""
 
     # --- what people do to jobs ------------------------------------------------------------------------------------
     def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
@@ -184,8 +197,17 @@ class Store(Protocol):
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
 
+    def posted_at(self, ids: Sequence[str]) -> list[float | None]:
+        """Return only when jobs were posted."""
+
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
-        """Return ids by queue and state, the newest first; None means all queues, or no limit."""
+        """Return ids by queue and state; None means all queues, or no limit.
+
+        Of each set the newest first; those of queued jobs by their place, and with a limit from both ends of the line.
+        """
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues that ever got a job, ours last."""
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""

@@ -1,22 +1,21 @@
 """The executor: a process of its own that imports the listeners, runs job after job, and answers with outcomes.
 
-Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES`, the numbers of two sockets (see `pipe.py`).
+Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES LIFE`: two sockets (see `pipe.py`), and a pipe
+that closes when the worker ends.
 The first frame it receives is its settings. It never talks to Redis, and it imports next to nothing: what it costs to
 start and to keep is paid once an executor. `inprocess.py` runs the same `Executing` in a thread.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -26,7 +25,10 @@ from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Context, Job
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
 from mlq_cli.worker.pipe import JobReceiver
-from mlq_cli.worker.recycling import Recycling
+from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
+
+if TYPE_CHECKING:
+    import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
 
 WIDTH = 100  # jobs that async listeners of one executor run at a time
 _MOST_TEXT = 65_536  # characters of a message or a traceback that are kept
@@ -59,6 +61,8 @@ class Executing:
         if self._recycling:
             self._recycling.begin()
         if any(listener.is_async for listener in self.listeners):
+            import asyncio
+
             self.tell(("ready", os.getpid(), WIDTH))
             asyncio.run(self._run_many())
         else:
@@ -88,12 +92,16 @@ class Executing:
             context = Context(job, msg, self._worker, self.tell)
             for listener in chosen:
                 value = listener.call(msg, context)
+                if listener.is_async:  # it came when this executor had already begun to run one job at a time
+                    value = _complete(value)
             return self._done(job, value, began)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
             return _failed(job, error, time.perf_counter() - began)
 
     async def _run_many(self) -> None:
         """Keep up to WIDTH attempts going on one event loop."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
         running: set[asyncio.Task[None]] = set()
@@ -102,10 +110,13 @@ class Executing:
         while leaving is None:
             await free.acquire()
             frame = self._jobs.receive_now()
-            while frame is None:
+            while frame is None and leaving is None:
                 arrived.clear()
-                await arrived.wait()
-                frame = self._jobs.receive_now()
+                await self._something(arrived)
+                leaving = self._recycling.due_for_code() if self._recycling else None
+                frame = None if leaving else self._jobs.receive_now()
+            if leaving:
+                break
             if not frame:
                 break
             task = asyncio.create_task(self._attempt_async(frame, free))
@@ -117,6 +128,16 @@ class Executing:
             await asyncio.wait(running)
         if leaving:
             self.tell(("leaving", leaving))
+
+    async def _something(self, arrived: asyncio.Event) -> None:
+        """Wait for a job, or until it is time to look at files again."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout(LOOK_SECONDS if self._recycling else None):
+                await arrived.wait()
+        except TimeoutError:
+            pass
 
     async def _attempt_async(self, frame: bytes, free: asyncio.Semaphore) -> None:
         began = time.perf_counter()
@@ -153,6 +174,12 @@ class Executing:
         return (Kind.UNKNOWN.value, job.id, 0.0, b"UnknownFunction", message.encode(), b"")
 
 
+def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
 def _failed(job: Job, error: BaseException, seconds: float) -> Answer:
     """Describe what a listener raised. Whatever its __str__ does, this does not fail and stays short."""
     try:
@@ -170,7 +197,7 @@ def _failed(job: Job, error: BaseException, seconds: float) -> Answer:
 
 
 def _user_frames(error: BaseException) -> Any:
-    """Return the traceback from the first frame that is not ours: the user looks for the own code."""
+    """Return the traceback from the first frame that is not ours: users look for their own code."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
@@ -185,27 +212,23 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         find(settings["setup"])()
 
 
-def die_with_worker(outcomes: socket.socket) -> None:
-    """See to it that this process and all it started end when the worker does, even by kill -9."""
-
-    def watch() -> None:
-        while outcomes.recv(1):  # the worker never writes here: an answer means that it is gone
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="mlq-watch").start()
-    if sys.platform == "linux":
-        # A job may hold the interpreter's lock in C code for hours; then only the kernel can end it.
-        import ctypes
-
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+def start_guard(life: int) -> None:
+    """Start the guard of `ProcessHost`: it reads from the worker's pipe until that closes, then ends this group."""
+    shell = ["/bin/sh", "-c", "read nothing; kill -KILL 0"]
+    python = [sys.executable, "-ISc", "import os, signal; os.read(0, 1); os.killpg(0, signal.SIGKILL)"]
+    command = shell if os.path.exists(shell[0]) else python
+    actions = [(os.POSIX_SPAWN_DUP2, life, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    os.posix_spawn(command[0], command, {}, file_actions=[*actions, (os.POSIX_SPAWN_DUP2, 1, 2)])
+    os.close(life)
 
 
 def main(arguments: list[str]) -> int:
     """Run as an executor until told to stop; the exit code says nothing, only outcomes do."""
-    jobs, outcomes = (socket.socket(fileno=int(number)) for number in arguments)
-    die_with_worker(outcomes)
+    numbers = [int(number) for number in arguments]
+    for number in numbers:
+        os.set_inheritable(number, False)  # what a job starts has no business with them
+    start_guard(numbers[2])
+    jobs, outcomes = (socket.socket(fileno=number) for number in numbers[:2])
     receiver = JobReceiver(jobs)
     settings: dict[str, Any] = msgpack.unpackb(receiver.receive())
     executing = Executing(receiver, outcomes, settings)

@@ -22,6 +22,7 @@ from mlq_cli.worker.pipe import FrameReader, JobSender, outcome_pair
 SPAN = 0.01  # seconds of work an executor is given ahead: jobs of 10 ms and more come one by one
 DEPTH = 200  # jobs at most that it is given ahead, however short they are
 STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
+LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
 
 
@@ -49,23 +50,33 @@ class Host(Protocol):
 
 
 class ProcessHost:
-    """A spawned Python process in a session of its own; its environment is set before Python starts."""
+    """A spawned Python process in a session of its own; its environment is set before Python starts.
+
+    Beside it, in the same process group, stands a guard that waits for the worker's end of a pipe to close and then
+    ends the group: whatever kills the worker, no executor survives it, not even one whose job holds the interpreter's
+    lock in C code, nor a process that a job has started.
+    """
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._life: int | None = None  # our end of the guard's pipe
 
     def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
         """Start it with its two sockets."""
-        numbers = [str(jobs.fileno()), str(outcomes.fileno())]
-        self._process = subprocess.Popen(
-            # -P: the user's folder comes onto the import path later, behind what mlq itself needs
-            [sys.executable, "-P", "-m", "mlq_cli.worker.child", *numbers],
-            pass_fds=(jobs.fileno(), outcomes.fileno()),
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **self._environment},
-            start_new_session=True,
-        )
+        theirs, self._life = os.pipe()
+        numbers = (jobs.fileno(), outcomes.fileno(), theirs)
+        try:
+            self._process = subprocess.Popen(
+                # -P: the user's folder comes onto the import path later, behind what mlq itself needs
+                [sys.executable, "-P", "-m", "mlq_cli.worker.child", *map(str, numbers)],
+                pass_fds=numbers,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._environment},
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -81,11 +92,15 @@ class ProcessHost:
 
     def kill(self) -> None:
         """End it at once, with all that it started."""
-        if self._process is not None:
+        # Also when the process itself has ended: its guard and what its jobs started are in the same group. Nobody
+        # else can have the group's number while one of them lives, and we come here right after the last one died.
+        if self._process is not None and self._life is not None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            except (ProcessLookupError, PermissionError):
+                pass  # macOS says the latter of a group of zombies
+            os.close(self._life)
+            self._life = None
 
 
 class Executor:
@@ -104,6 +119,7 @@ class Executor:
         self.done = 0
         self.began = time.monotonic()  # when the first of `jobs` was begun
         self.pace: float | None = None  # seconds a job takes, lately
+        self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self._sent_at: dict[str, float] = {}  # when each of `jobs` was sent; what runs many begins them at once
         try:
@@ -117,13 +133,14 @@ class Executor:
         """Return how many more jobs it should get: as many as it can do in SPAN, at least one."""
         if not self.ready or self.leaving:
             return 0
-        if self.width > 1:
-            return self.width - len(self.jobs)
         pace = self.pace
-        if pace is None or (self.jobs and time.monotonic() - self.began > SPAN):
-            return 1 - len(self.jobs)  # nothing is known yet, or it is busy with a long one right now
-        depth = DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
-        return depth - len(self.jobs)
+        if self.width > 1:
+            depth = self.width
+        elif pace is None or (self.jobs and time.monotonic() - self.began > SPAN):
+            depth = 1  # nothing is known yet, or it is busy with a long one right now
+        else:
+            depth = DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
+        return max(0, depth - len(self.jobs))
 
     def send(self, job: Sent) -> bool:
         """Give it a job; False when it can hold no more, or is no more."""
@@ -169,13 +186,20 @@ class Executor:
         self.pace = seconds if self.pace is None else self.pace + 0.2 * (seconds - self.pace)
         return job
 
-    def overrun(self, now: float, default: float | None) -> Sent | None:
-        """Return a job that runs longer than it may, None when all is well."""
+    def overrun(self, now: float, default: float | None) -> list[Sent]:
+        """Return the jobs that run longer than they may."""
+        late = []
         for job in islice(self.jobs.values(), self.width):
             limit = job.timeout or default
             if limit is not None and now - self._sent_at.get(job.id, self.began) > limit:
-                return job
-        return None
+                late.append(job)
+        return late
+
+    def lingers(self, now: float) -> bool:
+        """Whether it has nothing left to do, was to end, and does not: a thread or an exit handler of a job hangs."""
+        if not self.leaving or self.jobs:
+            self._idle_since = now
+        return now - self._idle_since > LINGER
 
     def next_look(self, now: float, default: float | None) -> float:
         """Return the seconds until `stuck` or `overrun` may become true."""
@@ -215,7 +239,8 @@ class Executor:
         self._host.kill()
 
     def close(self) -> None:
-        """Let go of it: close its sockets."""
+        """Let go of it: end what it left behind, close its sockets."""
+        self._host.kill()
         self._sender.close()
         self.reader.socket.close()
 

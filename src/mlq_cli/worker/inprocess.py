@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from mlq_cli.worker.listeners import Listener, listener_of
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.pipe import JobReceiver
-from mlq_cli.worker.run import about_this, callback_lane, executor_settings, sweeping, worker_name
+from mlq_cli.worker.run import about_this, callback_lane, executor_settings, reaper_worker, sweeping, worker_name
 from mlq_cli.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -76,17 +75,20 @@ class Listening:
 
     def add(self, function: Callable[..., Any]) -> None:
         """Run this function too, for every message; the first one starts the worker."""
-        listener = listener_of(function)
-        self._listeners[:] = [known for known in self._listeners if known.name != listener.name] + [listener]
+        known = [listener for listener in self._listeners if listener.function is not function]
+        self._listeners[:] = [*known, listener_of(function)]
         if self._thread is None:
             self._begin()
 
     def remove(self, function: Callable[..., Any]) -> bool:
         """Run this function no more. Returns whether it was there."""
-        name = listener_of(function).name
-        before = len(self._listeners)
-        self._listeners[:] = [known for known in self._listeners if known.name != name]
-        return len(self._listeners) < before
+        same = [listener for listener in self._listeners if listener.function is function]
+        name = getattr(function, "__name__", None)
+        same = same or [listener for listener in self._listeners if listener.name == name]
+        self._listeners[:] = [listener for listener in self._listeners if listener not in same]
+        if same and not self._listeners:
+            self.stop()  # a worker without a function would send its jobs away until they are dead
+        return bool(same)
 
     def _begin(self) -> None:
         mlq, name = self._mlq, worker_name()
@@ -127,15 +129,11 @@ class Listening:
 
 
 class Reaping:
-    """A reaper in a thread of this process."""
+    """A reaper in a thread of this process, which lives as long as it does."""
 
     def __init__(self, mlq: MLQ, interval: float, timeout: float | None, max_retries: int) -> None:
         rules = rules_of(mlq.profile, max_retries=max_retries)
-        name = f"reaper-{worker_name()}-{os.urandom(2).hex()}"
-        outbox = Outbox()
-        chore = sweeping(mlq, rules, interval, timeout)
-        lanes = [callback_lane(name, outbox)]
-        self._worker = Worker(mlq.store, name, rules, outbox, lanes, about=about_this((), 0, ()), chore=chore)
+        self._worker = reaper_worker(mlq, rules, chore=sweeping(mlq, rules, interval, timeout))
         self._thread = threading.Thread(target=_run, args=(self._worker,), name="mlq-reaper")
         self._thread.start()
 

@@ -59,7 +59,7 @@ class Lane:
         self._leaving: list[Executor] = []
         self._hire_at = 0.0
         self._failed_starts = 0
-        self._ever_ready = False
+        self.ever_ready = False  # whether any executor could ever start
         self._stopping = False
         self._cannot_start: Misuse | None = None
         self.on_hire: Callable[[Executor], None] = lambda executor: None
@@ -71,13 +71,23 @@ class Lane:
         if self._stopping:
             return 0
         if self.on_demand and not self.executors:
-            return AHEAD - len(self.backlog)
+            return AHEAD - len(self.backlog) if time.monotonic() >= self._hire_at else 0
         return sum(executor.room() for executor in self.executors.values()) - len(self.backlog)
 
     def take(self, jobs: Iterable[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
-        self._wait_in_line([Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs])
+        taken = [Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs]
+        mine = self._by_id()
+        for job in taken:  # an older attempt of one, given back behind our back, must not be taken for the new one
+            if job.id in mine:
+                self.drop(mine[job.id])
+        self._wait_in_line(taken)
         self.dispatch()
+
+    def _by_id(self) -> dict[str, Held]:
+        if not self.busy:
+            return {}
+        return {held.id: held for held in self.held()}
 
     def _wait_in_line(self, jobs: list[Sent]) -> None:
         if not jobs:
@@ -128,6 +138,11 @@ class Lane:
         everybody = (*self.executors.values(), *self._leaving)
         return bool(self.backlog) or any(executor.jobs for executor in everybody)
 
+    @property
+    def winding_down(self) -> bool:
+        """Whether executors have been asked to stop, have nothing left to do, and have not ended."""
+        return any(each.leaving and each.ready and not each.jobs for each in self.executors.values())
+
     # --- words out -------------------------------------------------------------------------------------------------
     def hear(self, executor: Executor) -> None:
         """Read what an executor says."""
@@ -135,7 +150,7 @@ class Lane:
             for frame in executor.reader.read():
                 self._heard(executor, frame)
         except (ValueError, TypeError, KeyError) as error:
-            log.error("an executor said what makes no sense and is ended: %s", error)
+            log.error("an executor sent a broken frame and is killed: %s", error)
             executor.reader.ended = True
         if self.backlog:
             self.dispatch()
@@ -155,7 +170,7 @@ class Lane:
                     self._outbox.progress[job_id] = Progress(job_id, job.token, value)
             case ("ready", _, width):
                 executor.ready, executor.width = True, width
-                self._ever_ready, self._failed_starts = True, 0
+                self.ever_ready, self._failed_starts = True, 0
                 self.dispatch()
             case ("leaving", reason):
                 log.info("an executor is replaced: %s", reason)
@@ -163,7 +178,7 @@ class Lane:
             case ("broken", text, hint):
                 executor.killed = True  # it held no job yet, so this is no crash of one
                 self._failed_starts += 1
-                if self._ever_ready:
+                if self.ever_ready or self.on_demand:
                     log.error("an executor cannot start; trying again: %s", text.rstrip())
                 else:
                     self._cannot_start = Misuse(f"the worker cannot start: {text.rstrip()}", hint=hint)
@@ -184,8 +199,11 @@ class Lane:
                 del self.executors[number]
                 self._bury(executor, how)
                 continue
-            if (job := executor.overrun(now, self._timeout)) is not None:
-                self._overran(executor, job)
+            if late := executor.overrun(now, self._timeout):
+                self._overran(executor, late)
+            elif executor.lingers(now):
+                log.warning("an executor that was to end did not and is killed: a thread of a job is left, perhaps")
+                executor.kill()
             elif executor.stuck(now):
                 executor.slow()
                 self._deal_again()
@@ -229,11 +247,12 @@ class Lane:
                 self.executors[number] = executor
                 self.on_hire(executor)
 
-    def _overran(self, executor: Executor, job: Sent) -> None:
-        limit = job.timeout or self._timeout or 0.0
-        log.warning("job %s ran longer than its timeout of %g s; its executor is killed", job.id, limit)
-        del executor.jobs[job.id]
-        self._outbox.error(job, Kind.ERROR, "JobTimeout", f"it ran longer than its timeout of {limit:g} s", limit)
+    def _overran(self, executor: Executor, late: list[Sent]) -> None:
+        for job in late:
+            limit = job.timeout or self._timeout or 0.0
+            log.warning("job %s ran longer than its timeout of %g s; its executor is killed", job.id, limit)
+            del executor.jobs[job.id]
+            self._outbox.error(job, Kind.ERROR, "JobTimeout", f"it ran longer than its timeout of {limit:g} s", limit)
         executor.kill()
 
     def _bury(self, executor: Executor, how: str) -> None:
@@ -252,8 +271,9 @@ class Lane:
         if not executor.ready:
             self._failed_starts = max(1, self._failed_starts)
             self._hire_at = time.monotonic() + min(30.0, 0.25 * 2**self._failed_starts)
-            if not self._ever_ready and not executor.killed:
-                raise Misuse(f"the worker cannot start: its executor {_was(how)}")
+            if not self.ever_ready and not self.on_demand and not executor.killed:
+                self._cannot_start = Misuse(f"the worker cannot start: its executor {_was(how)}")
+            self._give_back()  # it will take a while until somebody can run these
         executor.close()
         if not executor.gone:
             self._leaving.append(executor)
@@ -261,26 +281,28 @@ class Lane:
 
     def hear_last(self, executor: Executor) -> None:
         """Read what an executor said before it ended."""
-        while not executor.reader.ended:
-            before = executor.done
+        executor.reader.drained = False
+        while not (executor.reader.ended or executor.reader.drained):
             self.hear(executor)
-            if executor.done == before:
-                break
 
     def _give_back(self) -> None:
         while self.backlog:
             self._outbox.release(self.backlog.popleft())
 
-    def drop(self, job_id: str) -> None:
-        """Let go of a job that is no longer ours; if it runs, it is killed."""
-        self.backlog = deque(job for job in self.backlog if job.id != job_id)
+    def drop(self, held: Held) -> None:
+        """Let go of an attempt that is no longer ours; if it runs, it is killed."""
+
+        def is_it(job: Sent | None) -> bool:
+            return job is not None and job.token == held.token
+
         for executor in self.executors.values():
-            if job_id in executor.jobs:
+            if is_it(executor.jobs.get(held.id)):
                 self._wait_in_line(executor.take_back())
-                if executor.jobs.pop(job_id, None) is not None:
+                if is_it(executor.jobs.get(held.id)):
+                    del executor.jobs[held.id]
                     executor.kill()
-                self.backlog = deque(job for job in self.backlog if job.id != job_id)
-                self.dispatch()
+        self.backlog = deque(job for job in self.backlog if job.id != held.id or not is_it(job))
+        self.dispatch()
 
     # --- stopping --------------------------------------------------------------------------------------------------
     def stop(self) -> None:

@@ -31,6 +31,15 @@ class Outbox:
         self.releases.append(Held(job.id, job.token))
         self.progress.pop(job.id, None)
 
+    def some(self, most: int, most_bytes: int) -> list[Outcome]:
+        """Return the first outcomes, at most so many, and about so many bytes together: what one call may carry."""
+        size = 0
+        for number, outcome in enumerate(self.outcomes[:most]):
+            if size > most_bytes:
+                return self.outcomes[:number]
+            size += len(outcome.second)
+        return self.outcomes[:most]
+
     def held(self) -> list[Held]:
         """Return the jobs whose leases have to last until Redis has taken their outcome."""
         return [Held(outcome.id, outcome.token) for outcome in self.outcomes]

@@ -64,11 +64,16 @@ class JobSender:
 
     def take_back(self) -> list[bytes]:
         """Return the jobs that the executor has not begun; it will not see them."""
-        frames = []
-        while (frame := _receive(self._theirs, _TRY)) is not None:
+        frames: list[bytes] = []
+        while True:
+            try:
+                frame = _receive(self._theirs, _TRY)
+            except OSError:
+                continue  # this one is lost; its job counts as begun
+            if frame is None:
+                return frames
             if frame:
                 frames.append(frame)
-        return frames
 
     def close(self) -> None:
         """Close both ends held here."""
@@ -97,6 +102,8 @@ def _receive(sock: socket.socket, flags: int) -> bytes | None:
         frame, extra, _, _ = sock.recvmsg(LONGEST, _ROOM_FOR_ONE_DESCRIPTOR, flags)
     except BlockingIOError:
         return None
+    if frame == _FILE and not extra:
+        raise OSError(errno.EMFILE, "the descriptor of a long job got lost: too many open files")
     if extra:
         (descriptor,) = array("i", extra[0][2][:4])
         with os.fdopen(descriptor, "rb") as file:
@@ -128,15 +135,21 @@ class FrameReader:
         self.socket = sock
         self._unpacker = msgpack.Unpacker(max_buffer_size=0)
         self.ended = False
+        self.drained = True
 
     def read(self) -> Iterator[tuple[Any, ...]]:
-        """Yield what has arrived. Raises ValueError when it is not ours: a job has written where it should not."""
+        """Yield what has arrived; `drained` tells whether nothing had.
+
+        Raises ValueError when it is not ours: a job has written where it should not.
+        """
         try:
             data = self.socket.recv(1 << 18, _TRY)
         except BlockingIOError:
+            self.drained = True
             return
         except OSError:
             data = b""
+        self.drained = not data
         if not data:
             self.ended = True
             return

@@ -46,6 +46,13 @@ class Recycling:
                 return "its code has changed"
         return None
 
+    def due_for_code(self) -> str | None:
+        """Return why it is time to leave when the code has changed; looks now and then only."""
+        if self._reload and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            return "its code has changed" if self._changed() else None
+        return None
+
     def due_while_idle(self, jobs: socket.socket) -> str | None:
         """Wait for a job to arrive; return why it is time to leave, should that come first."""
         while self._reload and not select.select([jobs], [], [], LOOK_SECONDS)[0]:

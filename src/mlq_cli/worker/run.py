@@ -49,21 +49,22 @@ def run_reaper(mlq: MLQ, *, interval: float, timeout: float | None, max_retries:
     say_doubts(mlq)
     if once:
         sweep_once(mlq, rules, timeout)
+        with_signals(reaper_worker(mlq, rules, burst=True))  # the callbacks that wait
         return 0
-    name = f"reaper-{worker_name()}"
-    outbox = Outbox()
-    worker = Worker(
-        mlq.store,
-        name,
-        rules,
-        outbox,
-        [callback_lane(name, outbox)],
-        about=about_this((), 0, ()),
-        chore=sweeping(mlq, rules, interval, timeout),
-    )
-    log.info("reaper %s sweeps every %g s at %s", name, interval, mlq.store.address)
+    worker = reaper_worker(mlq, rules, chore=sweeping(mlq, rules, interval, timeout))
+    log.info("this reaper sweeps every %g s at %s", interval, mlq.store.address)
     with_signals(worker)
     return 0
+
+
+def reaper_worker(
+    mlq: MLQ, rules: Rules, *, chore: Callable[[float], float] | None = None, burst: bool = False
+) -> Worker:
+    """Return a worker that runs no jobs: it delivers callbacks, and has the chore of sweeping."""
+    name = f"reaper-{worker_name()}"
+    outbox = Outbox()
+    lanes = [callback_lane(name, outbox)]
+    return Worker(mlq.store, name, rules, outbox, lanes, burst=burst, about=about_this((), 0, ()), chore=chore)
 
 
 def sweeping(mlq: MLQ, rules: Rules, interval: float, timeout: float | None) -> Callable[[float], float]:
@@ -81,13 +82,12 @@ def sweeping(mlq: MLQ, rules: Rules, interval: float, timeout: float | None) -> 
 
 def sweep_once(mlq: MLQ, rules: Rules, timeout: float | None) -> None:
     """Sweep once, for cron. When nobody has been heard of for long, living workers first get a lease to speak up."""
-    swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
-    given, promoted, forgotten = swept.given_back, swept.promoted, swept.forgotten
+    swept = total = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
     while swept.grace:
         time.sleep(min(swept.grace + 0.01, rules.lease / 4))
         swept = mlq.sweep(timeout=timeout, max_retries=rules.max_retries)
-        given, promoted, forgotten = given + swept.given_back, promoted + swept.promoted, forgotten + swept.forgotten
-    log.info("swept: %d given back, %d promoted, %d forgotten", given, promoted, forgotten)
+        total = total.plus(swept)
+    log.info("swept: %d given back, %d promoted, %d forgotten", total.given_back, total.promoted, total.forgotten)
 
 
 def say_doubts(mlq: MLQ) -> None:

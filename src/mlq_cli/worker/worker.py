@@ -20,7 +20,7 @@ from typing import Any
 
 from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
 from mlq_cli.model.rules import Rules
-from mlq_cli.store.base import Bell, Call, Claims, Store
+from mlq_cli.store.base import Bell, Call, Claims, Held, Store
 from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
@@ -28,11 +28,14 @@ from mlq_cli.worker.outbox import Outbox
 
 log = logging.getLogger("mlq.worker")
 
+MOST_BYTES = 4 << 20  # of results in one call, likewise
 MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 MEMORY = 30.0  # seconds a silent worker is still shown
+OVERDUE = 2.0  # seconds after which a bell that has not answered is taken for dead
+FAREWELL = 2.0  # seconds that idle executors get for their exit handlers when the worker ends
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
 
@@ -69,7 +72,8 @@ class Worker:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
         self._bells: dict[str, Bell] = {}
-        self._listening: set[str] = set()
+        self._listening: dict[str, float] = {}  # until when the bell of a lane answers at the latest
+        self._refilled = False  # our own doing has put jobs into our queues
         self._tokens: dict[str, str] = {}  # of claims whose answer has not come
         self._next_due: dict[str, float] = {}
         self._beat_at = 0.0
@@ -107,6 +111,7 @@ class Worker:
                 self._fence(now)
                 for lane in self._lanes:
                     lane.look_after(now)
+                self._look_after_bells(now)
                 if not self._outage.waiting(now):
                     self._turn(now)
         finally:
@@ -115,7 +120,7 @@ class Worker:
     # --- the loop's parts ------------------------------------------------------------------------------------------
     def _finished(self, stopped: bool) -> bool:
         if self._outbox or any(lane.busy for lane in self._lanes):
-            return stopped and self._outage.since is not None and time.monotonic() > self._leave_at
+            return stopped and time.monotonic() > self._leave_at
         return stopped or (self._burst and all(lane.empty for lane in self._lanes))
 
     def _sleep(self, now: float) -> float:
@@ -127,14 +132,18 @@ class Worker:
         else:
             times = [self._beat_at - now]
         times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
-        if self._chore is not None:
+        if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
         if self._stop_at is not None:
             times.append(self._stop_at - now if now < self._stop_at else 0.1)
         return max(0.0, min(times))
 
     def _may_claim(self, lane: Lane) -> bool:
-        return self._stop_at is None and lane.name not in self._listening and lane.room() > 0
+        if self._stop_at is not None or (lane.name in self._listening and not self._refilled):
+            return False
+        # Callbacks wait until it is clear that this worker can start at all.
+        ready = not lane.on_demand or all(other.ever_ready or other.on_demand for other in self._lanes)
+        return ready and lane.room() > 0
 
     def _turn(self, now: float) -> None:
         """Send all there is to say in one write, and act on the answers."""
@@ -146,28 +155,25 @@ class Worker:
             actions.append(action)
 
         outbox, store = self._outbox, self._store
-        if outcomes := outbox.outcomes[:MOST]:
+        if now >= self._beat_at:  # first: what follows may be large, and leases must not wait for it
+            say(self._heartbeat(), partial(self._renewed, _boot_time()))
+        if outcomes := outbox.some(MOST, MOST_BYTES):
             say(store.finish(outcomes, rules=self._rules), lambda refused: self._settled(len(outcomes), refused))
         if releases := outbox.releases[:MOST]:
             say(store.release(releases), lambda _: self._released(len(releases)))
         if progress := dict(islice(outbox.progress.items(), MOST)):
             say(store.progress(list(progress.values())), lambda _: self._said(progress))
-        beat = now >= self._beat_at
-        if beat:
-            say(self._heartbeat(), self._renewed)
         for lane in self._lanes:
             if self._may_claim(lane):
                 say(self._claim(lane), partial(self._claimed, lane))
+        self._refilled = False
         if calls:
-            sent_at = _boot_time()
             try:
                 answers = store.run(*calls)
             except (StoreUnavailable, NotAllowed) as error:
-                self._outage.began(error)
+                self._cut_off(error)
                 return
             self._outage.ended()
-            if beat:
-                self._renewed_at = sent_at
             for action, answer in zip(actions, answers, strict=True):
                 if isinstance(answer, MlqError):
                     self._outage.refused(answer)
@@ -179,8 +185,15 @@ class Worker:
     def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
         try:
             self._chore_at = now + chore(now)
-        except StoreUnavailable as error:
-            self._outage.began(error)
+        except MlqError as error:
+            self._chore_at = now + 1.0
+            self._cut_off(error)
+
+    def _cut_off(self, error: MlqError) -> None:
+        """Redis is away. Bells are hung up too: a connection may be dead without anybody telling us."""
+        self._outage.began(error)
+        for lane in self._lanes:
+            self._hang_up(lane)
 
     # --- claiming --------------------------------------------------------------------------------------------------
     def _claim(self, lane: Lane) -> Call[Claims]:
@@ -197,12 +210,13 @@ class Worker:
 
     def _claimed(self, lane: Lane, claims: Claims) -> None:
         token = self._tokens.pop(lane.name)
-        lane.empty = claims.empty and not claims.jobs
-        self._next_due[lane.name] = TICK if claims.next_due is None else claims.next_due
+        lane.empty = claims.empty and not claims.jobs and claims.withheld is None
+        due = (seconds for seconds in (TICK, claims.next_due, claims.withheld) if seconds is not None)
+        self._next_due[lane.name] = min(due)
         if claims.jobs:
             lane.take(claims.jobs, token)
             self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
-        if claims.empty and not self._burst and lane.room() > 0:
+        if claims.empty and lane.room() > 0 and lane.name not in self._listening:
             self._listen(lane)
 
     def _listen(self, lane: Lane) -> None:
@@ -212,29 +226,37 @@ class Worker:
             if bell is None:
                 bell = self._bells[lane.name] = self._store.bell(lane.queues)
                 self._selector.register(bell, selectors.EVENT_READ, lambda: self._rung(lane))
-            bell.listen(min(TICK, self._rules.lease / 4, self._next_due[lane.name] + 0.001))
-            self._listening.add(lane.name)
-        except StoreUnavailable as error:
-            self._hang_up(lane)
-            self._outage.began(error)
+            seconds = min(self._rules.lease / 4, self._next_due[lane.name] + 0.001)
+            bell.listen(seconds)
+            self._listening[lane.name] = time.monotonic() + seconds
+        except MlqError as error:
+            self._cut_off(error)
 
     def _rung(self, lane: Lane) -> None:
-        self._listening.discard(lane.name)
+        self._listening.pop(lane.name, None)
         try:
             self._bells[lane.name].answered()
         except MlqError as error:
-            self._hang_up(lane)
-            if isinstance(error, StoreUnavailable):
-                self._outage.began(error)
+            self._cut_off(error)
+
+    def _look_after_bells(self, now: float) -> None:
+        """Hang up where nobody should listen any more: a token taken without room is one that wakes nobody.
+
+        And where the answer is overdue: the connection is dead, and only its silence tells.
+        """
+        for lane in self._lanes:
+            until = self._listening.get(lane.name)
+            if until is not None and (self._stop_at is not None or lane.room() <= 0 or now > until + OVERDUE):
+                self._hang_up(lane)
 
     def _hang_up(self, lane: Lane) -> None:
-        self._listening.discard(lane.name)
+        self._listening.pop(lane.name, None)
         if (bell := self._bells.pop(lane.name, None)) is not None:
             self._selector.unregister(bell)
             bell.close()
 
     # --- leases and outcomes ---------------------------------------------------------------------------------------
-    def _heartbeat(self) -> Call[dict[str, str]]:
+    def _heartbeat(self) -> Call[dict[Held, str]]:
         held = [*self._outbox.held(), *self._outbox.releases]
         for lane in self._lanes:
             held += lane.held()
@@ -244,11 +266,12 @@ class Worker:
         life = max(MEMORY, self._rules.lease)
         return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
 
-    def _renewed(self, gone: dict[str, str]) -> None:
-        for job_id, why in gone.items():
-            log.warning("job %s is %s; whatever this worker still does with it does not count", job_id, why)
+    def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:
+        self._renewed_at = sent_at
+        for held, why in gone.items():
+            log.warning("job %s is %s; whatever this worker still does with it does not count", held.id, why)
             for lane in self._lanes:
-                lane.drop(job_id)
+                lane.drop(held)
 
     def _settled(self, count: int, refused: dict[str, str]) -> None:
         del self._outbox.outcomes[:count]
@@ -262,6 +285,7 @@ class Worker:
 
     def _refill(self) -> None:
         """Note that our own doing may have put jobs into our queues: given back ones, callbacks."""
+        self._refilled = True
         for lane in self._lanes:
             lane.empty = False
 
@@ -314,6 +338,8 @@ class Worker:
 
     def _end(self) -> None:
         """Close everything, and say goodbye so that nobody shows this worker any more."""
+        self._wait_for_executors()
+        held = [held for lane in self._lanes for held in lane.held()]
         for lane in self._lanes:
             lane.forget()
             for executor in list(lane.executors.values()):
@@ -322,13 +348,26 @@ class Worker:
             lane.executors.clear()
             self._hang_up(lane)
         if self._outage.since is None:
+            goodbye = self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about)
             try:
-                self._store.ask(self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about))
+                self._store.run(self._store.release(held), goodbye)
             except MlqError:
                 pass  # it will be forgotten by itself
         self._selector.close()
         self._wake_up.close()
         self._woken.close()
+
+    def _wait_for_executors(self) -> None:
+        """Let executors that have nothing to do end by themselves."""
+        for lane in self._lanes:
+            if not lane.busy:
+                lane.stop()
+        give_up_at = time.monotonic() + FAREWELL
+        while not self._hurried and time.monotonic() < give_up_at and any(lane.winding_down for lane in self._lanes):
+            for key, _ in self._selector.select(0.02):
+                key.data()
+            for lane in self._lanes:
+                lane.look_after(time.monotonic())
 
     def _drain(self) -> None:
         try:

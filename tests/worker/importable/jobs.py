@@ -6,6 +6,8 @@ import asyncio
 import ctypes
 import os
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,25 @@ def report_forever(msg: Any, ctx: Any) -> Any:
         ctx.update_progress({"done": done})
         time.sleep(0.02)
     return "done"
+
+
+def leave_a_thread(msg: Any) -> int:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    return os.getpid()
+
+
+def leave_a_process(msg: Any) -> int:
+    """Start a process, say its number by a file, and do as told."""
+    child = subprocess.Popen(["sleep", "60"])
+    Path(msg["file"]).write_text(str(child.pid))
+    if msg["crash"]:
+        os._exit(1)
+    time.sleep(60)
+    return 0
+
+
+async def hang(msg: Any) -> None:
+    await asyncio.sleep(60)
 
 
 def flaky(msg: Any) -> Any:

@@ -26,12 +26,12 @@ def option_fields(options: PostOptions) -> list[str | int | float | bytes]:
     return fields
 
 
-def read_record(job_id: str, fields: Mapping[bytes, bytes], *, lease_or_due: float | None = None) -> Record:
+def read_record(job_id: str, fields: Mapping[bytes, bytes]) -> Record:
     """Return the record of a job from the fields of its hash, message and result among them.
 
-    `lease_or_due`: the job's score in its state set, which says until when it runs or waits.
+    `score`, which no hash has, is the job's in its state set: until when it runs or waits.
     """
-    state = State(_text(fields, b"state") or "queued")
+    state = State(fields[b"state"].decode())
     return Record(
         id=job_id,
         timestamp=float(fields.get(b"timestamp", b"0")),
@@ -50,8 +50,8 @@ def read_record(job_id: str, fields: Mapping[bytes, bytes], *, lease_or_due: flo
         queue=_text(fields, b"queue") or "default",
         priority=_count(fields, b"priority"),
         attempt=_count(fields, b"attempt"),
-        due_at=lease_or_due if state is State.SCHEDULED else None,
-        lease_until=lease_or_due if state is State.RUNNING else None,
+        due_at=_number(fields, b"score") if state is State.SCHEDULED else None,
+        lease_until=_number(fields, b"score") if state is State.RUNNING else None,
         timeout=_number(fields, b"timeout"),
         retries_allowed=int(fields[b"retries_allowed"]) if b"retries_allowed" in fields else None,
         failures=_count(fields, b"failures"),

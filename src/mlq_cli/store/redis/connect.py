@@ -7,6 +7,7 @@ time of a high-level call, and several verbs leave in one write.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -23,17 +24,19 @@ Command = Sequence[str | bytes | int | float]
 
 CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
 ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead
+SLOWEST = 1 << 18  # bytes a second that a link has to carry
 ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 
-# Answers that mean «not now, not here»: the connection leads to the wrong or an unready server.
-_PASSING = (
-    rx.BusyLoadingError,
-    rx.ReadOnlyError,
-    rx.MasterDownError,
-    rx.TryAgainError,
-    rx.ClusterDownError,
-)  # fmt: skip
+# Words of answers that mean «not now, not here»: an unready server, or the wrong one. They are looked for in the text,
+# for Redis 6.2 wraps what a command inside a script answers into an error of its own; redis-py takes some of them off.
+_PASSING = re.compile(r"\b(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|MISCONF|NOREPLICAS|BUSY)\b")
+_PASSING_KINDS = (rx.BusyLoadingError, rx.ReadOnlyError, rx.MasterDownError, rx.TryAgainError, rx.ClusterDownError)
+_ADVICE = {
+    "MISCONF": "Redis cannot write to its disk: free space there; until then nothing new is safe",
+    "READONLY": "this is a replica: name the primary, or wait until the failover is over",
+    "NOREPLICAS": "Redis wants replicas that are not there: start them, or change min-replicas-to-write",
+}
 
 
 class Endpoint(Protocol):
@@ -108,6 +111,12 @@ class Wire:
             connection = self._take()
             try:
                 answers = _talk(connection, commands)
+            except rx.BusyLoadingError as error:  # for redis-py this is a broken connection too
+                connection.disconnect()
+                if time.monotonic() > deadline:
+                    raise self.translate(error) from error
+                time.sleep(0.05)
+                continue
             except (rx.ConnectionError, rx.TimeoutError, OSError) as error:
                 connection.disconnect()
                 self._idle.clear()  # what broke this one broke them all
@@ -119,9 +128,6 @@ class Wire:
                 connection.disconnect()  # half an answer may be on its way: nobody may read it as another's
                 raise
             self._idle.append(connection)
-            if any(isinstance(answer, rx.BusyLoadingError) for answer in answers) and time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
             return answers
 
     def open(self) -> redis.connection.AbstractConnection:
@@ -145,8 +151,12 @@ class Wire:
                 f"Redis at {self.address} has no memory left; nothing was stored",
                 hint="let workers drain it, purge what nobody needs, or raise maxmemory; then try again",
             )
-        if isinstance(error, _PASSING) or text.startswith("MISCONF"):
-            return StoreUnavailable(f"Redis at {self.address} cannot serve us now: {text}", hint="try again shortly")
+        word = _PASSING.search(text) if isinstance(error, rx.ResponseError) else None
+        if word or isinstance(error, _PASSING_KINDS):
+            advice = _ADVICE.get("READONLY" if isinstance(error, rx.ReadOnlyError) else word[1] if word else "")
+            return StoreUnavailable(
+                f"Redis at {self.address} cannot serve us now: {text}", hint=advice or "try again shortly"
+            )
         if isinstance(error, (rx.ConnectionError, rx.TimeoutError, OSError)):
             cause = error.__cause__ or error.__context__
             reason = _reason(cause if isinstance(cause, OSError) else error)
@@ -174,7 +184,12 @@ def _talk(connection: redis.connection.AbstractConnection, commands: Sequence[Co
     packed: list[bytes] = [pack(tuple(command)) for command in commands]
     if len(packed) > 1 and sum(map(len, packed)) < ONE_WRITE:
         packed = [b"".join(packed)]
+    size = sum(map(len, packed))
+    if size > ONE_WRITE:  # the time limit is for all of it, and a slow link needs longer for much
+        _socket(connection).settimeout(ANSWER_SECONDS + size / SLOWEST)
     connection.send_packed_command(packed, check_health=False)
+    if size > ONE_WRITE:
+        _socket(connection).settimeout(ANSWER_SECONDS)
     answers = []
     for _ in commands:
         try:
@@ -204,6 +219,10 @@ def descriptor(connection: redis.connection.AbstractConnection) -> int:
 
     redis-py offers no public name for it.
     """
+    return _socket(connection).fileno()
+
+
+def _socket(connection: redis.connection.AbstractConnection) -> socket.socket:
     private: Any = connection
-    number: int = private._sock.fileno()
-    return number
+    found: socket.socket = private._sock
+    return found

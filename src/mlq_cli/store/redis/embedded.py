@@ -112,6 +112,11 @@ class EmbeddedEndpoint:
                 )
             if started is None:
                 return False
+            if info and info.get("aof_last_write_status", "ok") != "ok":
+                raise Refused(
+                    f"the server at {self.address} could not write its newest data to disk and would lose them now",
+                    hint="free disk space, then try again",
+                )
             if info:
                 self._shut_down()
             else:  # it does not answer, but it is proven to be ours

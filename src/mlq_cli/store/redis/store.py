@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, product
 from typing import Any, TypeVar
 
 import msgpack
@@ -69,12 +69,12 @@ class RedisStore:
         return (*name, 1, self._prefix, *call.args)
 
     def _teach(self, calls: Sequence[Call[Any]], answers: list[Any]) -> list[Any]:
-        """Send again with their bodies the scripts that Redis did not know: after its restart, say."""
-        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, rx.NoScriptError)]
-        learned = self._wire.exchange([self._command(calls[i], whole=True) for i in unknown])
-        for i, answer in zip(unknown, learned, strict=True):
-            answers[i] = answer
-        return answers
+        """Send again, with their bodies, what Redis did not know: after its restart, say.
+
+        All from the first of them on, so that the order holds; what did run before is harmless to run again.
+        """
+        first = next(i for i, answer in enumerate(answers) if isinstance(answer, rx.NoScriptError))
+        return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
     def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
@@ -117,11 +117,11 @@ class RedisStore:
 
     def heartbeat(
         self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
-    ) -> Call[dict[str, str]]:
-        """Renew leases; returns why jobs are no longer this worker's, by id."""
+    ) -> Call[dict[Held, str]]:
+        """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
         named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
-        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], _read_reasons)
+        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], _read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
@@ -144,9 +144,12 @@ class RedisStore:
         """Keep what listeners say; returns how many were refused."""
         return Call("progress", [_pack({}), *chain.from_iterable(values)], _read_number)
 
-    def sweep(self, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0) -> Call[Swept]:
-        """Promote what is due, give back what is lost, forget what was kept long enough."""
+    def sweep(
+        self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
+    ) -> Call[Swept]:
+        """Promote what is due in a queue, give back what is lost, forget what was kept long enough."""
         named = {
+            "queue": queue,
             "limit": limit,
             "offset": offset,
             "lease": rules.lease,
@@ -189,50 +192,55 @@ class RedisStore:
 
     def _page(self, ids: Sequence[str]) -> list[Record | None]:
         hashes = [_pairs(flat) for flat in self._read([("HGETALL", layout.JOB(self.namespace, i)) for i in ids])]
-        wanted: list[Command] = []
+        # What is not in the hash: long values beside it, and until when a job runs or waits.
+        wanted: list[tuple[dict[bytes, bytes], bytes, Command]] = []
         for job_id, fields in zip(ids, hashes, strict=True):
-            state, queue = fields.get(b"state", b"").decode(), fields.get(b"queue", b"").decode()
-            wanted += [
-                ("GET", layout.MSG(self.namespace, job_id)),
-                ("GET", layout.RESULT(self.namespace, job_id)),
-                ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id),
-            ]
-        values = iter(self._read(wanted))
-        records: list[Record | None] = []
-        for job_id, fields in zip(ids, hashes, strict=True):
-            long, result, score = next(values), next(values), next(values)
-            if not fields:
-                records.append(None)
-                continue
-            if long is not None:
-                fields[b"msg"] = long
-            if result is not None:
-                fields[b"result"] = result
-            records.append(read_record(job_id, fields, lease_or_due=None if score is None else float(score)))
-        return records
+            state = fields.get(b"state", b"").decode()
+            if fields and b"msg" not in fields:
+                wanted.append((fields, b"msg", ("GET", layout.MSG(self.namespace, job_id))))
+            if state == State.SUCCEEDED and b"result" not in fields:
+                wanted.append((fields, b"result", ("GET", layout.RESULT(self.namespace, job_id))))
+            if state in (State.RUNNING, State.SCHEDULED):
+                key = layout.STATE(self.namespace, fields[b"queue"].decode(), state)
+                wanted.append((fields, b"score", ("ZSCORE", key, job_id)))
+        for (fields, name, _), value in zip(wanted, self._read([command for *_, command in wanted]), strict=True):
+            if value is not None:
+                fields[name] = value
+        return [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        answers = self._read([("HGET", layout.JOB(self.namespace, job_id), "state") for job_id in ids])
-        return [None if answer is None else State(answer.decode()) for answer in answers]
+        return [None if answer is None else State(answer.decode()) for answer in self._field(ids, "state")]
+
+    def posted_at(self, ids: Sequence[str]) -> list[float | None]:
+        """Return only when jobs were posted."""
+        return [None if answer is None else float(answer) for answer in self._field(ids, "timestamp")]
+
+    def _field(self, ids: Sequence[str], name: str) -> Iterator[Any]:
+        for first in range(0, len(ids), PAGE):
+            page = ids[first : first + PAGE]
+            yield from self._read([("HGET", layout.JOB(self.namespace, job_id), name) for job_id in page])
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
-        """Return ids by queue and state, the newest of each first; None means all queues, or no limit."""
-        names = self._queues() if queues is None else list(queues)
+        """Return ids by queue and state; None means all queues, or no limit."""
+        names = self.queues() if queues is None else list(queues)
         last = -1 if limit is None else limit - 1
-        sets = [(queue, state) for queue in names for state in states]
-        answers = self._read(
-            [("ZREVRANGE", layout.STATE(self.namespace, queue, state), 0, last) for queue, state in sets]
-        )
-        return [job_id.decode() for answer in answers for job_id in answer]
+        commands: list[Command] = []
+        for queue, state in product(names, states):
+            key = layout.STATE(self.namespace, queue, state)
+            commands.append(("ZREVRANGE", key, 0, last))
+            if state is State.QUEUED and limit is not None:
+                commands.append(("ZRANGE", key, 0, last))
+        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in answer))
 
-    def _queues(self) -> list[str]:
+    def queues(self) -> list[str]:
+        """Return the names of all queues that ever got a job, ours last."""
         (names,) = self._read([("SMEMBERS", layout.QUEUES(self.namespace))])
         return sorted((name.decode() for name in names), key=lambda name: (name.startswith("_"), name))
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
-        queues = self._queues()
+        queues = self.queues()
         commands: list[Command] = []
         for queue in queues:
             commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
@@ -311,13 +319,19 @@ def _read_posted(answer: list[Any]) -> Posted:
 def _read_claims(answer: list[Any]) -> Claims:
     jobs = [
         Claimed(job_id.decode(), float(timeout) if timeout else None, record)
-        for job_id, timeout, record in zip(answer[3::3], answer[4::3], answer[5::3], strict=True)
+        for job_id, timeout, record in zip(answer[4::3], answer[5::3], answer[6::3], strict=True)
     ]
-    return Claims(jobs, answer[1] == 1, float(answer[2]) if answer[2] else None)
+    next_due, withheld = (float(seconds) if seconds else None for seconds in answer[2:4])
+    return Claims(jobs, answer[1] == 1, next_due, withheld)
 
 
 def _read_reasons(answer: list[Any]) -> dict[str, str]:
     return {job_id.decode(): why.decode() for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
+
+
+def _read_let_go(answer: list[Any]) -> dict[Held, str]:
+    triples = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+    return {Held(job_id.decode(), token.decode()): why.decode() for job_id, token, why in triples}
 
 
 def _read_words(answer: list[Any]) -> list[str]:
@@ -329,4 +343,5 @@ def _read_number(answer: list[Any]) -> int:
 
 
 def _read_swept(answer: list[Any]) -> Swept:
-    return Swept(answer[1], answer[2], answer[3], float(answer[4]), answer[5] == 1)
+    given_back, promoted, forgotten, grace, offset = answer[1:]
+    return Swept(given_back, promoted, forgotten, float(grace), None if offset < 0 else offset)

@@ -1,22 +1,18 @@
 --- claim — give a worker up to `count` queued jobs, each under a lease.
 -- in   queues (in order), count, worker, lane, token (random, new for each claim), lease (s), max_retries
--- out  'ok', empty, next_due, id, timeout, record, id, timeout, record, …
+-- out  'ok', empty, next_due, withheld, id, timeout, record, id, timeout, record, …
 --      empty: 1 when the queues hold no more; next_due: seconds until a scheduled job is due, or ''
---      record: msgpack list of RECORD's values behind the id: what the executor is given, unread by the worker
+--      withheld: seconds for which jobs that look lost are still left alone, or ''
+--      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs: the token is remembered for a lease.
---@include drain call job move stats bell settle pulse due
+--@include call drain job move stats bell settle pulse due
 
-local answer = {'ok', 0, ''}
-local ids, fresh = {}, true
-
+local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local last = redis.call('GET', receipt)
-if last then
-  last = cmsgpack.unpack(last)
-  if last[1] == args.token then
-    ids, fresh = last[2], false
-  end
-end
+local kept = redis.call('GET', receipt)
+local last = kept and cmsgpack.unpack(kept)
+local again = last and last[1] == args.token
+local ids = again and last[2] or {}
 
 local function read(id)
   local job = redis.call('HMGET', job_key(id), 'state', 'attempt', 'timeout', 'timestamp', 'msg', 'token',
@@ -34,7 +30,7 @@ local function hand_out(id, job, attempt)
   answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10]})
 end
 
-if not fresh then
+if again then
   for _, id in ipairs(ids) do
     local job = read(id)
     if job[1] == 'running' and job[6] == args.token then
@@ -45,11 +41,7 @@ if not fresh then
 end
 
 local lease_until, waited = instant(now + args.lease), 0
-local function take(id, queue)
-  local job = read(id)
-  if job[1] ~= 'queued' then
-    return  -- an entry without its job: the record is gone, there is nothing to run
-  end
+local function take(id, queue, job)
   local attempt = (job[2] or 0) + 1
   enter(id, queue, 'running', lease_until,
         'worker', args.worker, 'token', args.token, 'attempt', attempt, 'processing_started', stamp)
@@ -57,37 +49,51 @@ local function take(id, queue)
   waited = waited + now - job[4]
 end
 
+-- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
+local MOST_BYTES = 4194304
+local bytes = 0
+
 local function take_some(queue, room)
   local got = redis.call('ZRANGE', state_key(queue, 'queued'), 0, room - 1)
-  for _, id in ipairs(got) do
+  local jobs = {}
+  for i, id in ipairs(got) do
+    if bytes >= MOST_BYTES then
+      break
+    end
+    jobs[i] = read(id)
+    bytes = bytes + #(jobs[i][5] or '')
     leave(id, queue, 'queued')
   end
   take_out()
   waited = 0
-  for _, id in ipairs(got) do
-    ids[#ids + 1] = id
-    take(id, queue)
+  for i, job in ipairs(jobs) do
+    if job[1] == 'queued' then  -- or it is an entry whose record is gone: there is nothing to run
+      ids[#ids + 1] = got[i]
+      take(got[i], queue, job)
+    end
   end
-  if #got > 0 then
-    count(queue, 'claimed', #got)
+  if #jobs > 0 then
+    count(queue, 'claimed', #jobs)
     count(queue, 'wait_seconds', waited)
   end
-  if #got < room then
+  if #got < room and #jobs == #got then
     silence(queue)
   end
 end
 
-local graceful = grace(args.lease) > 0
+local grace_left = grace(args.lease)
 local next_due
 for _, queue in ipairs(args.queues) do
   promote(queue, 100)
-  if not graceful then
+  if grace_left == 0 then
     give_back_lost(queue, 100, args.max_retries)
+  elseif #due_ids(queue, 'running', 1) > 0 then
+    answer[4] = tostring(grace_left)
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
     silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
   else
-    if #ids < args.count then
+    if #ids < args.count and bytes < MOST_BYTES then
       take_some(queue, args.count - #ids)
     end
     local due = redis.call('ZRANGE', state_key(queue, 'scheduled'), 0, 0, 'WITHSCORES')
@@ -99,7 +105,7 @@ end
 bring_in()
 write_stats()
 
-if #ids < args.count then
+if #ids < args.count and bytes < MOST_BYTES then
   answer[2] = 1
 end
 if next_due then

@@ -2,9 +2,10 @@
 -- in   retries (for jobs that say none), max_crashes, max_retries, backoff, backoff_max, jitter, retention
 --      ARGV[2 …] for each attempt: id, token, kind, seconds, first, second, third      (see model/outcome.py)
 -- out  'ok', id, why, id, why, …        only the refused ones; why: the state the job is in, or missing
--- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted. Sending it again is harmless:
+-- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused,
+-- for its worker may not have heard of it yet. Sending it again is harmless:
 -- the token stays with the job until another claim, and an outcome that was recorded is not recorded twice.
---@include drain call job move stats bell settle trim
+--@include call drain job move stats bell settle trim
 
 local answer = {'ok'}
 local accepted, ended, run_seconds = {}, {}, {}
@@ -32,22 +33,20 @@ local function began(seconds)
 end
 
 local function succeed(job, started, first, result)
-  if job.mended then  -- an earlier attempt left its error
+  if job.error_type then  -- an earlier attempt left its error
     redis.call('HDEL', job_key(job.id), 'error', 'error_type', 'traceback')
   end
+  local fields, short = {'processing_started', started}, nil
   result = keep_result(job.id, result)
-  if first ~= '' then  -- '=text' is a short result, '' is none
-    local short = string.sub(first, 2)
-    if result then
-      end_job(job, 'succeeded', short, 'processing_started', started, 'short_result', short, 'result', result)
-    else
-      end_job(job, 'succeeded', short, 'processing_started', started, 'short_result', short)
-    end
-  elseif result then
-    end_job(job, 'succeeded', nil, 'processing_started', started, 'result', result)
-  else
-    end_job(job, 'succeeded', nil, 'processing_started', started)
+  if result then
+    fields[3], fields[4] = 'result', result
   end
+  if first ~= '' then  -- '=text' is a short result, '' is none
+    short = string.sub(first, 2)
+    fields[#fields + 1] = 'short_result'
+    fields[#fields + 1] = short
+  end
+  end_job(job, 'succeeded', short, unpack(fields))
 end
 
 local function fail(job, kind, ...)
@@ -77,8 +76,9 @@ bring_in()
 
 for queue, jobs in pairs(ended) do
   count(queue, 'run_seconds', run_seconds[queue])
-  trim(queue, 'succeeded', jobs + 10)
-  trim(queue, 'dead', 10)
+  for _, state in ipairs({'succeeded', 'canceled', 'dead'}) do
+    trim(queue, state, jobs + 10)
+  end
 end
 write_stats()
 return answer

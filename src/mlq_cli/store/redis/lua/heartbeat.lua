@@ -1,23 +1,24 @@
 --- heartbeat — a worker lives: renew its leases, and learn which of its jobs are no longer its own.
 -- in   worker, lease (s), life (s the worker is remembered without a word), about: name, value, … for its record
 --      ARGV[2 …] for each job held: id, token
--- out  'ok', id, why, id, why, …       only those to let go; why: canceled, lost or missing
---@include drain call job pulse
+-- out  'ok', id, token, why, …          only those to let go; why: canceled, lost or missing
+--@include call drain job move pulse
 
-local answer = {'ok'}
+local answer, lease_until = {'ok'}, instant(now + args.lease)
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   local job = redis.call('HMGET', job_key(id), 'state', 'token', 'queue')
   if job[1] == 'running' and job[2] == ARGV[i + 1] then
-    redis.call('ZADD', state_key(job[3], 'running'), 'XX', now + args.lease, id)
+    renew(id, job[3], lease_until)
   elseif not (job[2] == ARGV[i + 1] and job[1] ~= 'canceled') then
     -- An ended job with our token is our own outcome, on its way back to us: nothing to let go.
     answer[#answer + 1] = id
+    answer[#answer + 1] = ARGV[i + 1]
     answer[#answer + 1] = job[1] == 'canceled' and 'canceled' or job[1] and 'lost' or 'missing'
   end
 end
 grace(args.lease)
 redis.call('ZADD', workers_key, now + args.life, args.worker)
-redis.call('HSET', worker_key(args.worker), 'seen_at', instant(now), unpack(args.about))
+redis.call('HSET', worker_key(args.worker), 'seen_at', stamp, unpack(args.about))
 redis.call('EXPIRE', worker_key(args.worker), math.ceil(args.life))
 return answer

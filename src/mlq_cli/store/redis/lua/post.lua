@@ -20,14 +20,15 @@ local number = redis.call('INCRBY', number_key, jobs) - jobs
 local due_at = args.due_at or (args.delay and now + args.delay)
 local state = due_at and due_at > now and 'scheduled' or 'queued'
 local answer = {'ok', 0}
-local queue, stamp = args.queue, instant(now)
+local queue = args.queue
 
-local function add_job(id, number, message, own)
+local function add(id, number, message, own)
   local score = state == 'queued' and queued_score(args.priority, number) or due_at
-  local short = keep_message(id, message)
-  -- One command writes all fields; in the place of one that this job does not have, the queue stands again.
-  enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, short and 'msg' or 'queue', short or queue,
-        own and 'seq' or 'queue', own and number or queue, unpack(args.fields))
+  if own then
+    add_job(id, queue, state, score, message, 'seq', number, unpack(args.fields))
+  else
+    add_job(id, queue, state, score, message, unpack(args.fields))
+  end
   answer[2] = answer[2] + 1
 end
 
@@ -39,7 +40,7 @@ for i = 2, #ARGV, 2 do
     id = string.format('%.0f', number)
   end
   if not own or redis.call('EXISTS', job_key(id)) == 0 then
-    add_job(id, number, message, own)
+    add(id, number, message, own)
   end
   answer[#answer + 1] = id
 end

@@ -16,6 +16,8 @@ local function instant(at)
   return string.format('%.6f', at)
 end
 
+local stamp = instant(now)
+
 -- Lua's stack holds some 8000 values; lists go to Redis in pieces well below that.
 local PIECE = 1000
 

@@ -5,8 +5,8 @@ local function due_ids(queue, state, limit)
   return redis.call('ZRANGEBYSCORE', state_key(queue, state), '-inf', now, 'LIMIT', 0, limit)
 end
 
--- Take these ids out of `state` and call `go_on` for each that really is in it: an entry can outlive its record.
-local function each(queue, state, ids, go_on)
+-- Take these ids out of `state` and call `then_do` for each that really is in it: an entry can outlive its record.
+local function move_out(queue, state, ids, then_do)
   for _, id in ipairs(ids) do
     leave(id, queue, state)
   end
@@ -14,7 +14,7 @@ local function each(queue, state, ids, go_on)
   for _, id in ipairs(ids) do
     local job = read_job(id)
     if job.state == state then
-      go_on(job)
+      then_do(job)
     end
   end
   bring_in()
@@ -23,7 +23,7 @@ end
 
 -- Both ring the bell: whoever calls this takes only what it has room for.
 local function promote(queue, limit)
-  local due = each(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
+  local due = move_out(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
     read_more(job)
     back_to_queue(job)
   end)
@@ -33,14 +33,16 @@ end
 
 -- `ids` are running and shall not be any more: back to the queue, or dead after max_retries of this.
 local function give_back(queue, ids, error_type, message, max_retries)
-  local back = each(queue, 'running', ids, function(job)
+  local back = move_out(queue, 'running', ids, function(job)
     read_more(job)
     count(queue, 'lost', 1)
+    drop_token(job)  -- whoever still runs it shall be told so, also when this was its last chance
     local retries = (tonumber(job.retries) or 0) + 1
+    local why = {'retries', retries, 'error_type', error_type, 'error', message, 'traceback', ''}
     if retries > max_retries then
-      end_job(job, 'dead', nil, 'retries', retries, 'error_type', error_type, 'error', message)
+      end_job(job, 'dead', nil, unpack(why))
     else
-      back_to_queue(job, 'retries', retries, 'error_type', error_type, 'error', message)
+      back_to_queue(job, unpack(why))
     end
   end)
   ring(queue, back)

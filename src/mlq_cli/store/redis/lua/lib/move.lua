@@ -50,6 +50,21 @@ local function enter(id, queue, state, score, ...)
   end
 end
 
+-- A new job's record and its first state. Further fields follow; one command writes them all.
+local function add_job(id, queue, state, score, message, ...)
+  local short = keep_message(id, message)
+  if short then
+    enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, 'msg', short, ...)
+  else
+    enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, ...)
+  end
+end
+
+-- A running job stays what it is, for longer.
+local function renew(id, queue, lease_until)
+  redis.call('ZADD', state_key(queue, 'running'), 'XX', lease_until, id)
+end
+
 local function bring_in()
   send('ZADD', entering)
   entering = {}

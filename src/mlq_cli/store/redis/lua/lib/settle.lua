@@ -4,18 +4,16 @@
 -- the job's or the worker's retries), `crashes` (the executor died, against max_crashes) and `retries` (the worker
 -- vanished, or none had the function; against max_retries). `args.backoff`, `args.backoff_max`: seconds; `args.jitter`:
 -- a random number from 0 to 1 by the caller, for Lua's own generator gives each call the same.
-local stamp = instant(now)
-
 -- What is read of a job for every decision, and what only the rarer ones need.
 local function read_job(id)
   local values = redis.call('HMGET', job_key(id), 'state', 'token', 'queue', 'callback', 'error_type')
-  return {id = id, state = values[1], token = values[2], queue = values[3], callback = values[4], mended = values[5]}
+  return {id = id, state = values[1], token = values[2], queue = values[3], callback = values[4], error_type = values[5]}
 end
 
-local RARE = {'seq', 'priority', 'attempt', 'retries_allowed', 'failures', 'crashes', 'retries'}
+local FOR_DECISIONS = {'seq', 'priority', 'attempt', 'retries_allowed', 'failures', 'crashes', 'retries'}
 local function read_more(job)
-  local values = redis.call('HMGET', job_key(job.id), unpack(RARE))
-  for i, name in ipairs(RARE) do
+  local values = redis.call('HMGET', job_key(job.id), unpack(FOR_DECISIONS))
+  for i, name in ipairs(FOR_DECISIONS) do
     job[name] = values[i]
   end
 end
@@ -26,9 +24,7 @@ local function post_callback(job, state, short)
   local message = cmsgpack.pack({url = job.callback, job_id = job.id, short_result = short,
                                  success = state == 'succeeded' and 1 or 0})
   redis.call('SADD', queues_key, '_callbacks')
-  redis.call('SET', msg_key(id), message)
-  enter(id, '_callbacks', 'queued', queued_score(0, tonumber(id)),
-        'queue', '_callbacks', 'timestamp', stamp, 'retries_allowed', 2, 'timeout', 20)
+  add_job(id, '_callbacks', 'queued', queued_score(0, tonumber(id)), message, 'retries_allowed', 2, 'timeout', 20)
   count('_callbacks', 'posted', 1)
   ring('_callbacks', 1)
 end
@@ -42,9 +38,14 @@ local function end_job(job, state, short, ...)
   end
 end
 
-local function back_to_queue(job, ...)
+-- From here on, what the old attempt says is refused.
+local function drop_token(job)
   redis.call('HDEL', job_key(job.id), 'token', 'progress')
-  enter(job.id, job.queue, 'queued', queued_score(job.priority, number_of(job.id, job.seq or nil)), ...)
+end
+
+local function back_to_queue(job, ...)
+  drop_token(job)
+  enter(job.id, job.queue, 'queued', queued_score(job.priority, number_of(job.id, job.seq)), ...)
 end
 
 -- Count one more on `counter`; past `limit` the job is dead, otherwise it waits a little longer each time.
