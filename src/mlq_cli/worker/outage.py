@@ -6,7 +6,7 @@ import logging
 import random
 import time
 
-from mlq_cli.model.errors import MlqError, StoreFull
+from mlq_cli.model.errors import MlqError
 
 log = logging.getLogger("mlq.worker")
 
@@ -21,6 +21,7 @@ class Outage:
         self._silent = 0
         self._said_at = 0.0
         self._refused_at = 0.0
+        self._refusal: type[MlqError] | None = None
 
     def waiting(self, now: float) -> bool:
         """Whether it is too early to try again."""
@@ -40,15 +41,15 @@ class Outage:
         self._pause = min(self._pause * 2, 5.0)
 
     def ended(self) -> None:
-        """Note a success."""
+        """Note that Redis answers again."""
         if self.since is not None:
             log.warning("Redis is back after %.1f s", time.monotonic() - self.since)
         self.since, self._pause = None, 0.1
 
     def refused(self, error: MlqError) -> None:
-        """Note that Redis answers, but not this: full, say. Not more often than it is worth reading."""
+        """Note that Redis answers, but refuses: it is full, say, or a replica. Said once, then once a minute."""
         now = time.monotonic()
         self.until = now + 0.5
-        if now - self._refused_at >= (10 if isinstance(error, StoreFull) else 1):
-            self._refused_at = now
-            log.error("%s", error)
+        if type(error) is not self._refusal or now - self._refused_at >= 60:
+            self._refusal, self._refused_at = type(error), now
+            log.error("%s%s", error, f"; {error.hint}" if error.hint else "")

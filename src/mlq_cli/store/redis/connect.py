@@ -30,7 +30,7 @@ LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 
 # Words of answers that mean «not now, not here»: an unready server, or the wrong one. They are looked for in the text,
 # for Redis 6.2 wraps what a command inside a script answers into an error of its own; redis-py takes some of them off.
-_PASSING = re.compile(r"\b(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|MISCONF|NOREPLICAS|BUSY)\b")
+_PASSING = re.compile(r"\b(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
 _PASSING_KINDS = (rx.BusyLoadingError, rx.ReadOnlyError, rx.MasterDownError, rx.TryAgainError, rx.ClusterDownError)
 _ADVICE = {
     "MISCONF": "Redis cannot write to its disk: free space there; until then nothing new is safe",
