@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,13 +26,13 @@ class TimedStore(RedisStore):
 
     now = START
 
-    def run(self, *calls: Call[Any]) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         timed = []
         for call in calls:
             named = msgpack.unpackb(call.args[0], raw=True)
             named[b"now"] = self.now
             timed.append(replace(call, args=[msgpack.packb(named, use_bin_type=False), *call.args[1:]]))
-        return super().run(*timed)
+        return super().run(*timed, meanwhile=meanwhile)
 
 
 class Bench:

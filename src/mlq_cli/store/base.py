@@ -143,8 +143,11 @@ class Store(Protocol):
     def ask(self, call: Call[T]) -> T:
         """Send one call and return its answer. Raises MlqError."""
 
-    def run(self, *calls: Call[Any]) -> list[Any]:
-        """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+        """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable.
+
+        `meanwhile` is called between the write and the wait for the answers: work to do while the store does its own.
+        """
 
     # --- the life of a job -----------------------------------------------------------------------------------------
     def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:

@@ -82,7 +82,8 @@ class Lane:
             if job.id in mine:
                 self.drop(mine[job.id])
         self._wait_in_line(taken)
-        self.dispatch()
+        if not all(executor.jobs for executor in self.executors.values()):
+            self.dispatch()  # otherwise there is time until the next turn is under way
 
     def _by_id(self) -> dict[str, Held]:
         if not self.busy:

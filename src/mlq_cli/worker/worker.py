@@ -169,7 +169,7 @@ class Worker:
         self._refilled = False
         if calls:
             try:
-                answers = store.run(*calls)
+                answers = store.run(*calls, meanwhile=self._meanwhile)
             except (StoreUnavailable, NotAllowed) as error:
                 self._cut_off(error)
                 return
@@ -181,6 +181,14 @@ class Worker:
                     action(answer)
         if self._chore is not None and now >= self._chore_at:
             self._do_chore(self._chore, now)
+
+    def _meanwhile(self) -> None:
+        """While Redis works on a turn, hand out what the last one brought and hear what executors have said."""
+        for lane in self._lanes:
+            lane.dispatch()
+            for executor in list(lane.executors.values()):
+                if not executor.reader.ended:
+                    lane.hear(executor)
 
     def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
         try:

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -99,7 +99,7 @@ class Wire:
         """Where this leads, for people."""
         return self.endpoint.address
 
-    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def exchange(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send commands in one write and return their answers; an error answer stands in its place as an exception.
 
         Whatever is sent here is harmless to send again, so a connection that breaks under it is replaced once. Silence
@@ -110,7 +110,11 @@ class Wire:
         while True:
             connection = self._take()
             try:
-                answers = _talk(connection, commands)
+                _send(connection, commands)
+                if meanwhile:
+                    meanwhile()
+                    meanwhile = None
+                answers = _receive(connection, len(commands))
             except rx.BusyLoadingError as error:  # for redis-py this is a broken connection too
                 connection.disconnect()
                 if time.monotonic() > deadline:
@@ -179,7 +183,7 @@ class Wire:
             return self.open()
 
 
-def _talk(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+def _send(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> None:
     pack: Any = pack_command  # its stub allows tuples of one
     packed: list[bytes] = [pack(tuple(command)) for command in commands]
     if len(packed) > 1 and sum(map(len, packed)) < ONE_WRITE:
@@ -190,8 +194,11 @@ def _talk(connection: redis.connection.AbstractConnection, commands: Sequence[Co
     connection.send_packed_command(packed, check_health=False)
     if size > ONE_WRITE:
         _socket(connection).settimeout(ANSWER_SECONDS)
+
+
+def _receive(connection: redis.connection.AbstractConnection, count: int) -> list[Any]:
     answers = []
-    for _ in commands:
+    for _ in range(count):
         try:
             answers.append(connection.read_response())
         except rx.ConnectionError:

@@ -44,6 +44,8 @@ logfile {log}
 save ""
 appendonly yes
 appendfsync everysec
+auto-aof-rewrite-min-size 256mb
+rdbcompression no
 aof-use-rdb-preamble yes
 aof-load-truncated yes
 maxmemory-policy noeviction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
 from typing import Any, TypeVar
 
@@ -53,9 +53,9 @@ class RedisStore:
         result: T = answer
         return result
 
-    def run(self, *calls: Call[Any]) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
-        answers = self._wire.exchange([self._command(call) for call in calls])
+        answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
         if any(isinstance(answer, rx.NoScriptError) for answer in answers):
             answers = self._teach(calls, answers)
         return [
