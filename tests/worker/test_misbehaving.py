@@ -277,6 +277,46 @@ def test_what_a_job_has_started_ends_with_its_executor(
     wait_until(lambda: not alive(pid), seconds=2)
 
 
+def test_a_job_may_wait_for_all_its_children(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:wait_for_children")
+    assert str(mlq.wait(mlq.post(None), 10)).startswith("none is left")
+
+
+def test_replaced_executors_leave_neither_descriptors_nor_processes(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("jobs:pid", max_jobs=1)
+    mlq.wait(mlq.post(None), 20)
+
+    def held() -> int:
+        return len(os.listdir(f"/proc/{worker.pid}/fd"))
+
+    before = held()
+    for job_id in mlq.post_many(range(20)):
+        mlq.wait(job_id, 20)
+    wait_until(lambda: held() <= before + 2)
+
+
+def test_an_async_executor_that_is_to_be_replaced_gets_no_more_jobs(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:nap", max_jobs=2)
+    ids = [mlq.post(2.0), *mlq.post_many([0.01] * 10)]
+    began = time.monotonic()
+    for job_id in ids[1:]:
+        mlq.wait(job_id, 20)
+    assert mlq.wait(ids[0], 20) == 2.0 and mlq.get_job(ids[0])["attempt"] == 1
+    assert time.monotonic() - began < 10
+
+
+def test_one_async_executor_takes_a_second_job_while_it_runs_a_first(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:nap")
+    assert mlq.wait(mlq.post(0), 20) == 0
+    long = mlq.post(1.5)
+    wait_until(lambda: mlq.get_job(long)["state"] is State.RUNNING)
+    began = time.monotonic()
+    assert mlq.wait(mlq.post(0.01), 20) == 0.01
+    assert time.monotonic() - began < 1
+    stats = mlq.counts()[0].stats
+    assert stats["claimed"] == 3 and "released" not in stats
+
+
 def test_all_async_jobs_over_their_timeout_end_together(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:hang", timeout=0.5)
     ids = mlq.post_many(range(20))
@@ -285,6 +325,20 @@ def test_all_async_jobs_over_their_timeout_end_together(mlq: MLQ, start_worker: 
         mlq.wait_ended(job_id, 20)
     assert time.monotonic() - began < 5
     assert {record["error_type"] for record in mlq.get_jobs(ids) if record} == {"JobTimeout"}
+
+
+def test_an_idle_worker_outlives_its_redis(short_folder: Path, start_worker: Any, namespace: str) -> None:
+    with Server(short_folder, "--appendonly", "yes") as server:
+        mlq = MLQ.from_profile(redis_url=server.url, namespace=namespace)
+        worker = start_worker("jobs:echo", url=server.url)
+        assert mlq.wait(mlq.post(1), 20) == 1
+        for _ in range(3):
+            server.kill()
+            wait_until(lambda: worker.log().count("out of reach") > worker.log().count("is back"))
+            server.start()
+            assert mlq.wait(mlq.post(2), 20) == 2
+        assert worker.poll() is None
+        mlq.close()
 
 
 def test_a_worker_that_redis_refuses_can_be_stopped(short_folder: Path, start_worker: Any, namespace: str) -> None:

@@ -124,10 +124,10 @@ class Executing:
             task.add_done_callback(running.discard)
             leaving = self._recycling.due() if self._recycling else None
         loop.remove_reader(self._jobs.socket.fileno())
+        if leaving:  # said before the last ones have ended, or the worker would go on sending
+            self.tell(("leaving", leaving))
         if running:
             await asyncio.wait(running)
-        if leaving:
-            self.tell(("leaving", leaving))
 
     async def _something(self, arrived: asyncio.Event) -> None:
         """Wait for a job, or until it is time to look at files again."""
@@ -213,12 +213,16 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
 
 
 def start_guard(life: int) -> None:
-    """Start the guard of `ProcessHost`: it reads from the worker's pipe until that closes, then ends this group."""
-    shell = ["/bin/sh", "-c", "read nothing; kill -KILL 0"]
-    python = [sys.executable, "-ISc", "import os, signal; os.read(0, 1); os.killpg(0, signal.SIGKILL)"]
-    command = shell if os.path.exists(shell[0]) else python
-    actions = [(os.POSIX_SPAWN_DUP2, life, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    os.posix_spawn(command[0], command, {}, file_actions=[*actions, (os.POSIX_SPAWN_DUP2, 1, 2)])
+    """Start the guard of `ProcessHost`: it reads from the worker's pipe until that closes, then ends this group.
+
+    It is no child of this process: a job that waits for all its children must not wait for this one.
+    """
+    shell = ["/bin/sh", "-c", "{ read nothing; kill -KILL 0; } <&3 3<&- &"]
+    fork_and_wait = "import os, signal; os.fork() and os._exit(0); os.read(3, 1); os.killpg(0, signal.SIGKILL)"
+    command = shell if os.path.exists(shell[0]) else [sys.executable, "-ISc", fork_and_wait]
+    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    starter = os.posix_spawn(command[0], command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, life, 3), *null])
+    os.waitpid(starter, 0)
     os.close(life)
 
 

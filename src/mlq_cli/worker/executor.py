@@ -45,6 +45,9 @@ class Host(Protocol):
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
 
+    def gone(self) -> bool:
+        """Whether nothing of it is left to wait for."""
+
     def kill(self) -> None:
         """End it at once, with all that it started; does not wait for it."""
 
@@ -75,8 +78,26 @@ class ProcessHost:
                 env={**os.environ, **self._environment},
                 start_new_session=True,
             )
+        except OSError:
+            os.close(self._life)
+            self._life = None
+            raise
         finally:
             os.close(theirs)
+
+    def gone(self) -> bool:
+        """Whether nothing of it is left to wait for.
+
+        Where this worker inherits orphans, as the first process of a container does, its guard is among them.
+        """
+        if self._process is None or self._process.poll() is None:
+            return self._process is None
+        try:
+            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        return False
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -124,7 +145,11 @@ class Executor:
         self._sent_at: dict[str, float] = {}  # when each of `jobs` was sent; what runs many begins them at once
         try:
             host.launch(self._sender.child_end, theirs)
-            self._sender.send(msgpack.packb(settings))
+            if not self._sender.send(msgpack.packb(settings)):
+                raise OSError("it does not take its settings")
+        except OSError:
+            self.close()
+            raise
         finally:
             theirs.close()
 
@@ -195,11 +220,16 @@ class Executor:
                 late.append(job)
         return late
 
+    def leave(self) -> None:
+        """Note that it takes no more jobs and is about to end."""
+        self.leaving = True
+        self._idle_since = time.monotonic()
+
     def lingers(self, now: float) -> bool:
         """Whether it has nothing left to do, was to end, and does not: a thread or an exit handler of a job hangs."""
-        if not self.leaving or self.jobs:
+        if self.jobs:
             self._idle_since = now
-        return now - self._idle_since > LINGER
+        return self.leaving and now - self._idle_since > LINGER
 
     def next_look(self, now: float, default: float | None) -> float:
         """Return the seconds until `stuck` or `overrun` may become true."""
@@ -229,7 +259,7 @@ class Executor:
     # --- ending it -------------------------------------------------------------------------------------------------
     def ask_to_stop(self) -> None:
         """Let it end when it has run what it holds."""
-        self.leaving = True
+        self.leave()
         self._sender.stop()
 
     def kill(self) -> None:
@@ -247,7 +277,7 @@ class Executor:
     @property
     def gone(self) -> bool:
         """Whether nothing of it is left that would have to be waited for."""
-        return self._host.died() is not None
+        return self._host.gone()
 
 
 HostMaker = Callable[[int], Host]

@@ -76,13 +76,14 @@ class Lane:
 
     def take(self, jobs: Iterable[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
+        self._busy_at = time.monotonic()
         taken = [Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs]
         mine = self._by_id()
         for job in taken:  # an older attempt of one, given back behind our back, must not be taken for the new one
             if job.id in mine:
                 self.drop(mine[job.id])
         self._wait_in_line(taken)
-        if not all(executor.jobs for executor in self.executors.values()):
+        if any(not executor.jobs or executor.width > 1 for executor in self.executors.values()):
             self.dispatch()  # otherwise there is time until the next turn is under way
 
     def _by_id(self) -> dict[str, Held]:
@@ -175,7 +176,8 @@ class Lane:
                 self.dispatch()
             case ("leaving", reason):
                 log.info("an executor is replaced: %s", reason)
-                executor.leaving = True
+                executor.leave()
+                self._wait_in_line(executor.take_back())
             case ("broken", text, hint):
                 executor.killed = True  # it held no job yet, so this is no crash of one
                 self._failed_starts += 1
@@ -308,7 +310,7 @@ class Lane:
     # --- stopping --------------------------------------------------------------------------------------------------
     def stop(self) -> None:
         """Give back what has not begun and let what runs finish."""
-        self._stopping = True
+        self._stopping, self._cannot_start = True, None
         for executor in self.executors.values():
             self._wait_in_line(executor.take_back())
             executor.ask_to_stop()

@@ -37,7 +37,7 @@ class Outbox:
         for number, outcome in enumerate(self.outcomes[:most]):
             if size > most_bytes:
                 return self.outcomes[:number]
-            size += len(outcome.second)
+            size += len(outcome.second) + len(outcome.third)
         return self.outcomes[:most]
 
     def held(self) -> list[Held]:

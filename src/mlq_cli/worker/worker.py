@@ -242,8 +242,11 @@ class Worker:
 
     def _rung(self, lane: Lane) -> None:
         self._listening.pop(lane.name, None)
+        bell = self._bells.get(lane.name)
+        if bell is None:
+            return  # hung up a moment ago, when another bell told that Redis is away
         try:
-            self._bells[lane.name].answered()
+            bell.answered()
         except MlqError as error:
             self._cut_off(error)
 

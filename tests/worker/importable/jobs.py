@@ -117,6 +117,16 @@ def leave_a_process(msg: Any) -> int:
     return 0
 
 
+def wait_for_children(msg: Any) -> str:
+    """Start a process and wait until none is left, as some libraries do."""
+    child = subprocess.Popen(["true"])
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return f"none is left, not even {child.args}"
+
+
 async def hang(msg: Any) -> None:
     await asyncio.sleep(60)
 

@@ -17,6 +17,12 @@ class RedisBell:
         self._wire = wire
         self._keys = keys
         self._connection = wire.open()
+        try:
+            # With TLS a server may still have to say something of its own; then the descriptor would ring for that.
+            self._connection.send_command("PING", check_health=False)
+            self._connection.read_response()
+        except rx.RedisError as error:
+            raise wire.translate(error) from error
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when the bell rings."""
