@@ -78,18 +78,15 @@ class Lane:
         """Take claimed jobs in and hand them to executors."""
         self._busy_at = time.monotonic()
         taken = [Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs]
-        mine = self._by_id()
-        for job in taken:  # an older attempt of one, given back behind our back, must not be taken for the new one
-            if job.id in mine:
-                self.drop(mine[job.id])
+        # An older attempt of one of these, given back behind our back, must not be taken for the new one.
+        for older in [each.jobs[job.id] for each in self.executors.values() for job in taken if job.id in each.jobs]:
+            self.drop(Held(older.id, older.token))
+        if self.backlog:
+            ids = {job.id for job in taken}
+            self.backlog = deque(job for job in self.backlog if job.id not in ids)
         self._wait_in_line(taken)
         if any(not executor.jobs or executor.width > 1 for executor in self.executors.values()):
             self.dispatch()  # otherwise there is time until the next turn is under way
-
-    def _by_id(self) -> dict[str, Held]:
-        if not self.busy:
-            return {}
-        return {held.id: held for held in self.held()}
 
     def _wait_in_line(self, jobs: list[Sent]) -> None:
         if not jobs:

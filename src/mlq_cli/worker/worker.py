@@ -295,10 +295,14 @@ class Worker:
         self._refill()
 
     def _refill(self) -> None:
-        """Note that our own doing may have put jobs into our queues: given back ones, callbacks."""
-        self._refilled = True
-        for lane in self._lanes:
-            lane.empty = False
+        """Note that our own doing may have put jobs into our queues: given back ones, callbacks.
+
+        Only a burst has to look for itself, for it ends when there are none; others are woken by the bell.
+        """
+        if self._burst:
+            self._refilled = True
+            for lane in self._lanes:
+                lane.empty = False
 
     def _said(self, progress: dict[str, Any]) -> None:
         for job_id, said in progress.items():
