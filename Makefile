@@ -30,6 +30,9 @@ demo: .demo/installed ## install mlq apart, then run real machine learning throu
 test: setup ## run the tests on the embedded server (minutes)
 	$(BIN)/python -m pytest
 
+faults: setup ## break everything around mlq and see that nothing is lost (minutes)
+	$(BIN)/python -m pytest tests/faults -m ''
+
 test-demo: .demo/installed ## run the demo twice in a row
 	.demo/venv/bin/python docs/examples/digits/demo.py
 	.demo/venv/bin/python docs/examples/digits/demo.py
@@ -58,4 +61,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults test-demo test-servers check fmt docs build clean

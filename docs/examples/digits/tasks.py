@@ -41,7 +41,7 @@ def train(msg, ctx):
     # A job may run twice: its worker can vanish behind the last line. So the model gets its name when it is whole, in
     # one step, and a second run replaces it by its equal.
     folder = Path(msg["folder"])
-    unfinished = folder / f"{MODEL}.{ctx.id}.{ctx.attempt}"
+    unfinished = folder / f"{MODEL}.{ctx.id}.{ctx.token}"
     unfinished.write_bytes(pickle.dumps(network))
     os.replace(unfinished, folder / MODEL)
 

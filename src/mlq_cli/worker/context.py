@@ -14,12 +14,14 @@ from mlq_cli.model.values import pack, unpack
 class Job:
     """One job as an executor receives it: the values that `claim.lua` packs, in its order."""
 
-    __slots__ = ("attempt", "callback", "functions", "id", "packed_msg", "queue", "retries", "started_at", "timestamp")
+    __slots__ = (
+        "attempt", "callback", "functions", "id", "packed_msg", "queue", "retries", "started_at", "timestamp", "token",
+    )  # fmt: skip
 
     def __init__(self, frame: bytes) -> None:
         # Lua has no nil inside a list and says false.
         values: list[Any] = [None if value is False else value for value in msgpack.unpackb(frame, raw=True)]
-        job_id, packed, attempt, timestamp, functions, callback, retries, queue = values
+        job_id, packed, attempt, timestamp, functions, callback, retries, queue, token = values
         self.id: str = job_id.decode()
         self.packed_msg: bytes = packed or b"\xc0"
         self.attempt: int = int(attempt)
@@ -28,6 +30,7 @@ class Job:
         self.callback: str | None = callback.decode() if callback else None
         self.retries = int(retries or 0)
         self.queue: str = queue.decode()
+        self.token: str = token.decode()
         self.started_at = time.time()
 
 
@@ -50,6 +53,11 @@ class Context(Mapping[str, Any]):
     def attempt(self) -> int:
         """1 for the first run, 2 for the first rerun, …"""
         return self._job.attempt
+
+    @property
+    def token(self) -> str:
+        """The fence of this run: no other run of this job has the same, so it may name what the run writes."""
+        return self._job.token
 
     @property
     def full_message(self) -> dict[str, Any]:

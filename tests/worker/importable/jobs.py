@@ -37,6 +37,10 @@ def with_context(msg: Any, ctx: Any) -> Any:
     return ctx["full_message"]
 
 
+def token(msg: Any, ctx: Any) -> str:
+    return str(ctx.token)
+
+
 def with_setting(msg: Any, scale: int = 3) -> Any:
     return msg * scale
 

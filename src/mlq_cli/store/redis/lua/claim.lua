@@ -27,7 +27,7 @@ local function hand_out(id, job, attempt)
   local n = #answer
   answer[n + 1] = id
   answer[n + 2] = job[3] or ''
-  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10]})
+  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token})
 end
 
 if again then
