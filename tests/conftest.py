@@ -1,12 +1,17 @@
-"""What all tests share: one private server for the session, a namespace of its own for each test, a way to wait."""
+"""What all tests share: a private server for the session, a namespace of its own for each test, workers to start."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +20,10 @@ from mlq_cli import MLQ
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.layout import LAYOUT
 from tests_support import Server
+
+IMPORTABLE = Path(__file__).parent / "worker" / "importable"
+
+StartWorker = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +64,45 @@ def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mlq", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[StartWorker]:
+    """Return a function that starts a worker: `start_worker("jobs:echo", executors=2, lease=3.0)`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *functions: str,
+        url: str = redis_url,
+        lease: float = 30.0,
+        backoff: float = 0.05,
+        retries: int = 0,
+        **options: Any,
+    ) -> Any:
+        given = {
+            "url": url,
+            "namespace": namespace,
+            "options": {"functions": functions, "paths": [str(IMPORTABLE)], "grace": 5.0, **options},
+            "rules": {"lease": lease, "backoff": backoff, "retries": retries},
+        }
+        log = (tmp_path / f"worker{len(started)}.log").open("w+")
+        process = subprocess.Popen(
+            [sys.executable, str(IMPORTABLE / "run_worker.py"), json.dumps(given)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+        )
+        process.log = lambda: Path(log.name).read_text()  # type: ignore[attr-defined]
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def strange_keys(url: str) -> list[str]:
