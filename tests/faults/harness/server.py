@@ -1,4 +1,4 @@
-"""A private server that can be killed, stopped, continued, started again, and robbed of the end of its append-only file."""
+"""A private server that can be killed, frozen, started again, and robbed of the end of its append-only file."""
 
 from __future__ import annotations
 
