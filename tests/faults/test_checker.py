@@ -42,7 +42,7 @@ class Story:
 
 
 def good() -> Story:
-    """Four jobs: one plain, one that was lost and ran again, one that failed for ever, one whose post was not answered."""
+    """Four jobs: one plain, one lost and run again, one that failed for ever, one whose post was not answered."""
 
     def result(job_id: str, token: str) -> dict[str, str]:
         return {"key": f"k{job_id}", "token": token}

@@ -3,7 +3,7 @@
 The words are those of Jepsen's queues. What happened comes from three sides that know nothing of each other: the ledger
 of the runs, the history of the producers, and what the namespace holds in the end.
 
-    python -m harness.checker --url unix:///tmp/x/s --namespace n --folder /tmp/x      # prints JSON; exit code 1: a violation
+    python -m harness.checker --url unix:///tmp/x/s --namespace n --folder /tmp/x    # JSON; exit code 1: a violation
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class _Posts:
 
 
 class _Runs:
-    """Did every run beyond the first have a reason, did none meet another, and is the recorded outcome the right one?"""
+    """Did every run beyond the first have a reason, did none meet another, is the outcome on record the right one?"""
 
     def __init__(self, verdict: Verdict, final: Final, ledger: Sequence[Run], excuses: Excuses) -> None:
         self._verdict, self._final, self._excuses = verdict, final, excuses

@@ -1,6 +1,6 @@
 """What really happened, kept outside Redis: which runs began and ended, and what producers were told.
 
-One line a fact, each written by one append, so lines of many processes never mix and a killed process leaves whole ones.
+One line a fact, each written by one append: lines of many processes never mix, and a killed process leaves whole ones.
 Times are those of CLOCK_BOOTTIME: one clock for all processes of the machine.
 """
 

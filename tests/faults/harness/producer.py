@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import History, read_history
+from harness.ledger import History, Post, read_history
 from mlq_cli import MLQ, StoreUnavailable
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.values import pack
@@ -27,7 +27,8 @@ class Producer:
 
     def __init__(self, url: str, namespace: str, folder: Path) -> None:
         self._mlq = MLQ.from_profile(redis_url=url, namespace=namespace)
-        self._history = History(folder / "history")
+        self._path = folder / "history"
+        self._history = History(self._path)
 
     def post(self, messages: Sequence[dict[str, Any]], *, own_ids: bool = False, **options: Any) -> bool:
         """Post messages that share their options, in one call; False when nobody knows whether they are stored."""
@@ -43,6 +44,10 @@ class Producer:
             return False
         self._history.ok(keys, posted.ids)
         return True
+
+    def told(self) -> list[Post]:
+        """Return the history so far."""
+        return read_history(self._path)
 
     def waiting(self) -> int:
         """Return how many jobs wait, 0 when nobody can say."""

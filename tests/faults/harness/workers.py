@@ -64,13 +64,15 @@ class WorkerProcess:
 class Fleet:
     """Some workers that serve the same queues. `folder` gets their logs and the ledger."""
 
-    def __init__(self, url: str, namespace: str, folder: Path, *, lease: float = 3.0, **given: Any) -> None:
-        """`given`: options of the worker, and `rules`, a mapping of further Rules."""
+    def __init__(
+        self, url: str, namespace: str, folder: Path, *, lease: float = 3.0, first: int = 0, **given: Any
+    ) -> None:
+        """`first`: number of the first worker; `given`: options of all, and `rules`, a mapping of further Rules."""
         rules = {"lease": lease, "backoff": 0.05, **given.pop("rules", {})}
         options = {"functions": ["harness.listeners:run"], "paths": [str(FAULTS)], "grace": 10.0, **given}
         self._settings = {"url": url, "namespace": namespace, "options": options, "rules": rules}
         self._folder = folder
-        self._numbers = count()
+        self._numbers = count(first)
         self.ledger = folder / "ledger"
         self.all: list[WorkerProcess] = []
         self.alive: list[WorkerProcess] = []

@@ -1,0 +1,33 @@
+"""Sweep one queue page by page until nothing is left to give back, and say so; a reaper that can be killed mid-pass.
+
+python -m harness.sweeper URL NAMESPACE LEASE      # waits for a line on its standard input
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mlq_cli.model.rules import Rules
+from mlq_cli.store.redis.connect import UrlEndpoint
+from mlq_cli.store.redis.store import RedisStore
+
+PAGE = 20
+
+
+def main(url: str, namespace: str, lease: str) -> None:
+    store, rules = RedisStore(UrlEndpoint(url), namespace), Rules(lease=float(lease))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while True:
+        swept = store.ask(store.sweep("default", rules=rules, limit=PAGE))
+        if swept.given_back:
+            print(swept.given_back, flush=True)
+        elif not swept.grace:
+            break
+        time.sleep(0.002)  # or one of them is done before the others have begun
+    print("end", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
