@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -64,6 +65,7 @@ class ProcessHost:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._life: int | None = None  # our end of the guard's pipe
+        self._ending = threading.Lock()  # the worker's fence kills from a thread of its own
 
     def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
         """Start it with its two sockets."""
@@ -115,7 +117,9 @@ class ProcessHost:
         """End it at once, with all that it started."""
         # Also when the process itself has ended: its guard and what its jobs started are in the same group. Nobody
         # else can have the group's number while one of them lives, and we come here right after the last one died.
-        if self._process is not None and self._life is not None:
+        with self._ending:
+            if self._process is None or self._life is None:
+                return
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):

@@ -122,7 +122,7 @@ class Lane:
         for executor in self.executors.values():
             self._wait_in_line(executor.take_back())
         self.dispatch()
-        self._give_back()
+        self.give_back()
 
     def held(self) -> list[Held]:
         """Return all jobs that are with this lane."""
@@ -208,7 +208,7 @@ class Lane:
                 executor.slow()
                 self._deal_again()
         if self.backlog and now - self._backlog_since > STUCK and not (self.on_demand and not self._stopping):
-            self._give_back()
+            self.give_back()
         self._leaving = [executor for executor in self._leaving if not executor.gone]
         self._hire(now)
 
@@ -273,7 +273,7 @@ class Lane:
             self._hire_at = time.monotonic() + min(30.0, 0.25 * 2**self._failed_starts)
             if not self.ever_ready and not self.on_demand and not executor.killed:
                 self._cannot_start = Misuse(f"the worker cannot start: its executor {_was(how)}")
-            self._give_back()  # it will take a while until somebody can run these
+            self.give_back()  # it will take a while until somebody can run these
         executor.close()
         if not executor.gone:
             self._leaving.append(executor)
@@ -285,7 +285,8 @@ class Lane:
         while not (executor.reader.ended or executor.reader.drained):
             self.hear(executor)
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Give back what waits here and is with no executor."""
         while self.backlog:
             self._outbox.release(self.backlog.popleft())
 
@@ -311,7 +312,7 @@ class Lane:
         for executor in self.executors.values():
             self._wait_in_line(executor.take_back())
             executor.ask_to_stop()
-        self._give_back()
+        self.give_back()
 
     def kill(self) -> None:
         """End the executors at once and give back what they were running."""
@@ -320,8 +321,15 @@ class Lane:
             executor.kill()
         self.look_after(time.monotonic())
 
+    def kill_busy(self) -> int:
+        """End the executors that hold jobs and return how many. Any thread may call."""
+        busy = [executor for executor in list(self.executors.values()) if executor.jobs and not executor.killed]
+        for executor in busy:
+            executor.kill()
+        return len(busy)
+
     def forget(self) -> None:
-        """End the executors at once and say nothing: the leases are lost, and the jobs are others' by now."""
+        """End the executors at once and say nothing, at the end of the worker."""
         self.backlog.clear()
         for executor in self.executors.values():
             executor.take_back()

@@ -30,17 +30,18 @@ local function hand_out(id, job, attempt)
   answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token})
 end
 
+local lease_until, waited = instant(now + args.lease), 0
 if again then
   for _, id in ipairs(ids) do
     local job = read(id)
     if job[1] == 'running' and job[6] == args.token then
+      renew(id, job[10], lease_until)
       hand_out(id, job, tonumber(job[2]))
     end
   end
   return answer
 end
 
-local lease_until, waited = instant(now + args.lease), 0
 local function take(id, queue, job)
   local attempt = (job[2] or 0) + 1
   enter(id, queue, 'running', lease_until,
