@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ class Stage:
     def verdict(self, excuses: Excuses | None = None, *, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until all jobs have ended, and judge."""
         drain(self.mlq, seconds)
-        return check(self.url, self.namespace, self.folder, excuses).json()
+        verdict = check(self.url, self.namespace, self.folder, excuses).json()
+        print(json.dumps(verdict))  # shown with -s, or when a test fails
+        return verdict
 
     def close(self) -> None:
         for fleet in self.fleets:
