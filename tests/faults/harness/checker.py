@@ -159,10 +159,14 @@ class _Runs:
 
     def look(self) -> None:
         verdict, stats = self._verdict, self._final.stats
-        released = sum(int(numbers.get("released", 0)) for numbers in stats.values())
+
+        def counted(name: str) -> int:
+            return sum(int(numbers.get(name, 0)) for queue, numbers in stats.items() if queue != CALLBACKS)
+
+        released = counted("released")
         verdict.numbers["duplicated"] = sum(len(runs) - 1 for runs in self._starts.values())
-        verdict.numbers["fenced"] = sum(int(numbers.get("refused", 0)) for numbers in stats.values())
-        verdict.numbers["released"] = released
+        verdict.numbers |= {"fenced": counted("refused"), "released": released}
+        verdict.numbers |= {"leases_lost": counted("lost"), "crashed": counted("crashed"), "failed": counted("failed")}
         verdict.numbers |= {"given_back_runs": 0, "stale_excused": 0}
         ended = {(run.id, run.token) for run in self._ledger if run.word == "end"}
         verdict.found["same_token"] += [
