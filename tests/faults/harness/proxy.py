@@ -281,7 +281,7 @@ class Link:
         """Break it as a router does that has lost its memory: on TCP a reset, no goodbye."""
         for _, writer in (self._client, self._server):
             found = writer.get_extra_info("socket")
-            if found is not None and found.family == socket.AF_INET:
+            if found is not None and found.fileno() >= 0 and found.family == socket.AF_INET:
                 found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
