@@ -72,6 +72,7 @@ class Crew:
         self._folder = folder
         self.members: list[Member] = []
         self._supervised: list[Member] = []
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
@@ -86,8 +87,7 @@ class Crew:
             if member.alive():
                 member.process.kill()
             member.process.wait()
-            if error is not None:
-                print(f"--- {member.log_file}\n{member.log()[-6000:]}")
+            print(f"--- {member.log_file}\n{member.log()[-6000:]}")  # shown when the test fails
 
     def worker(
         self,
@@ -113,6 +113,14 @@ class Crew:
         """Start a reaper that sweeps five times a second."""
         return self._add("reaper", url, spec, supervised, {"lease": lease}, {})
 
+    def dismiss(self, member: Member) -> int:
+        """Stop a member warmly, supervised or not, and return its exit code."""
+        with self._lock:
+            if member in self._supervised:
+                self._supervised.remove(member)
+        member.process.terminate()
+        return member.process.wait(20)
+
     def _add(
         self, role: str, url: str | None, spec: str, supervised: bool, rules: dict[str, Any], more: dict[str, Any]
     ) -> Member:
@@ -122,11 +130,13 @@ class Crew:
         member = Member({**given, "spec": spec, "hits": str(folder / "hits"), **more}, folder)
         self.members.append(member)
         if supervised:
-            self._supervised.append(member)
+            with self._lock:
+                self._supervised.append(member)
         return member
 
     def _supervise(self) -> None:
         while not self._over.wait(0.05):
-            for member in list(self._supervised):
-                if not member.alive():
-                    member.start()
+            with self._lock:
+                for member in self._supervised:
+                    if not member.alive():
+                        member.start()

@@ -174,11 +174,15 @@ class FaultProxy:
         self._links.add(link)
         try:
             await link.run()
+        except asyncio.CancelledError:
+            pass  # the proxy ends
         finally:
             self._links.discard(link)
 
-    def swallows(self, verb: str) -> bool:
+    def swallows(self, verb: str, reply: bytes) -> bool:
         """Count an answer of the server; whether it is to be swallowed."""
+        if reply.startswith(b"-NOSCRIPT"):
+            return False  # nothing has been done yet: the request comes again with the whole script
         self.answered[verb] += 1
         if verb not in self._to_drop:
             return False
@@ -272,7 +276,7 @@ class Link:
     def _filter(self, replies: list[bytes]) -> tuple[bytes, bool]:
         good = []
         for reply in replies:
-            if self._proxy.swallows(self._asked.popleft() if self._asked else "news"):
+            if self._proxy.swallows(self._asked.popleft() if self._asked else "news", reply):
                 return b"".join(good), True
             good.append(reply)
         return b"".join(good), False

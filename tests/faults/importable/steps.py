@@ -20,6 +20,8 @@ def step(msg: Any, ctx: Any) -> Any:
     note(msg["file"], f"{run} begin {time.monotonic()}")
     ctx.update_progress(50)
     time.sleep(msg.get("seconds", 0))
+    if msg.get("fail"):
+        raise ValueError("as asked for")
     note(msg["file"], f"{run} end {time.monotonic()}")
     return msg.get("result")
 
@@ -34,3 +36,8 @@ def shift_wall_clock() -> None:
     """A setup for executors: their clock on the wall is an hour ahead."""
     real = time.time
     time.time = lambda: real() + 3600
+
+
+def second(msg: Any) -> str:
+    """Return at once what tells this run from that of `step`."""
+    return "the second's"
