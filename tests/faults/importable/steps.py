@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import time
 from typing import Any
@@ -41,3 +43,17 @@ def shift_wall_clock() -> None:
 def second(msg: Any) -> str:
     """Return at once what tells this run from that of `step`."""
     return "the second's"
+
+
+async def hold(msg: Any, ctx: Any) -> None:
+    """Hold a lock of this job for a while, many jobs at a time; note it when another run has it.
+
+    The kernel lets go of the lock when the executor dies, at that very moment.
+    """
+    with open(f"{msg['folder']}/{ctx.id}", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"{msg['folder']}/overlaps", ctx.id)
+        note(f"{msg['folder']}/runs", ctx.id)
+        await asyncio.sleep(msg["seconds"])
