@@ -175,7 +175,7 @@ def test_a_line_that_comes_and_goes_makes_progress_and_little_noise(
     proxy.heal()
     wait_all_ended(mlq, ids, seconds=30)
     assert_each_ended_once(mlq, ids)
-    assert len(worker.log().splitlines()) < 2 * 60 + 20
+    assert len(worker.log().splitlines()) < 30 + 5, "a line a second, and those of its start"
 
 
 @pytest.mark.minutes
