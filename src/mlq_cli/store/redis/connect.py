@@ -24,7 +24,8 @@ Command = Sequence[str | bytes | int | float]
 
 CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
 ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead
-SLOWEST = 1 << 18  # bytes a second that a link has to carry
+SLOWEST = 1 << 15  # bytes a second that a link has to carry
+AT_ONCE = 1 << 16  # bytes up to which the time to carry them does not matter
 ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 
@@ -110,11 +111,13 @@ class Wire:
         while True:
             connection = self._take()
             try:
-                _send(connection, commands)
+                size = _send(connection, commands)
                 if meanwhile:
                     meanwhile()
                     meanwhile = None
                 answers = _receive(connection, len(commands))
+                if size > AT_ONCE:
+                    _socket(connection).settimeout(ANSWER_SECONDS)
             except rx.BusyLoadingError as error:  # for redis-py this is a broken connection too
                 connection.disconnect()
                 if time.monotonic() > deadline:
@@ -183,17 +186,20 @@ class Wire:
             return self.open()
 
 
-def _send(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> None:
+def _send(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> int:
+    """Send commands in one write; returns their bytes. Many of them get more time, for the answer too.
+
+    The system takes megabytes off our hands at once; on a slow link they are under way for long after that.
+    """
     pack: Any = pack_command  # its stub allows tuples of one
     packed: list[bytes] = [pack(tuple(command)) for command in commands]
     if len(packed) > 1 and sum(map(len, packed)) < ONE_WRITE:
         packed = [b"".join(packed)]
     size = sum(map(len, packed))
-    if size > ONE_WRITE:  # the time limit is for all of it, and a slow link needs longer for much
+    if size > AT_ONCE:
         _socket(connection).settimeout(ANSWER_SECONDS + size / SLOWEST)
     connection.send_packed_command(packed, check_health=False)
-    if size > ONE_WRITE:
-        _socket(connection).settimeout(ANSWER_SECONDS)
+    return size
 
 
 def _receive(connection: redis.connection.AbstractConnection, count: int) -> list[Any]:
