@@ -25,7 +25,7 @@ from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.connect import Command
 from mlq_cli.store.redis.defects import DEFECTS, finding_of
 
-PAGE = 200  # ids judged in one call: a millisecond or two of Redis
+PAGE = 100  # ids judged in one call: about a millisecond of Redis
 SCANNED = 500  # keys of the server looked at in one SCAN
 EXAMPLES = 3
 KNOWN_APART = 1000  # of each defect, told apart from one that SCAN showed twice
