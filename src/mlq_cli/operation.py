@@ -55,8 +55,10 @@ _CASES: Mapping[str, _Case] = {
 
 def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
     """Yield who is alive, and what waits. `workers`: what the living ones say of themselves."""
-    alive = "no worker is alive" if not workers else f"{len(workers)} worker{'s' * (len(workers) > 1)} alive"
-    yield Finding(NAMESPACE, "workers", Level.OK, alive)
+    if workers:
+        yield Finding(NAMESPACE, "workers", Level.OK, f"{len(workers)} worker{'s' * (len(workers) > 1)} alive")
+    else:
+        yield Finding(NAMESPACE, "workers", Level.INFO, "no worker is alive")
     served = {queue for worker in workers for queue in worker.get("queues", "").split()}
     if workers:
         served.add(CALLBACKS)  # whoever lives delivers callbacks, a reaper too

@@ -58,7 +58,7 @@ def test_on_a_clean_embedded_server_all_is_well(private: Run) -> None:
         "server",
         "namespace mlq_default",
     ]
-    assert _marks(done.stdout) == {"✓"} and "→" not in text
+    assert _marks(done.stdout) == {"✓", "·"} and "→" not in text
     assert private("doctor", "--repair", "--quiet").stderr == b""
 
 
@@ -74,7 +74,7 @@ def test_a_finding_says_what_it_is_and_what_to_do_and_a_repair_mends_it(private:
     mended = private("doctor", "--repair")
     assert (mended.returncode, mended.stderr) == (0, b"1 mended, all is well\n")
     assert "    → mended: entered there again" in mended.stdout.decode().splitlines()
-    assert _marks(mended.stdout) == {"✓"}
+    assert _marks(mended.stdout) == {"✓", "·"}
     (record,) = map(json.loads, private("list", "--json").stdout.splitlines())
     assert record["id"] == job_id
 
@@ -88,7 +88,7 @@ def test_what_a_repair_cannot_mend_keeps_it_from_saying_that_all_is_well(private
     assert done.returncode == 1
     assert done.stderr == b"1 mended, 2 things are not well\n"
     assert b"\x1b" not in done.stdout and b"theirs\\x1b[2J" in done.stdout
-    assert _marks(done.stdout) == {"✓", "✗", "!"}
+    assert _marks(done.stdout) == {"✓", "·", "✗", "!"}
 
 
 def test_the_document_holds_every_finding(private: Run, command: Command) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlq_cli import MLQ
+from mlq_cli.model.errors import StoreFull, StoreUnavailable
 from mlq_cli.model.finding import Finding, Level
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
+from mlq_cli.operation import _CASES
 from mlq_cli.store.redis import audit
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.defects import DEFECTS
+from tests_support import Server
 
 LONG = "x" * 100  # a message, or a result, that is stored beside the hash
 
@@ -281,6 +286,28 @@ def test_leases_and_due_times_that_nobody_looks_at_are_told(mlq: MLQ, command: C
     assert not found["stalled"].well
 
 
+def test_a_full_server_can_be_looked_at_and_mended(short_folder: Path) -> None:
+    with Server(short_folder) as server, MLQ.from_profile(redis_url=server.url, namespace="full") as mlq:
+        exchange = Wire(UrlEndpoint(server.url)).exchange
+        job_id = mlq.post(LONG)
+        key = "mlq:{full}:q:default:queued"
+        assert exchange([("ZREM", key, job_id), ("CONFIG", "SET", "maxmemory", "1000")]) == [1, b"OK"]
+        with pytest.raises(StoreFull):
+            mlq.post(LONG)
+        assert look(mlq)["unlisted"].count == 1
+        assert look(mlq, mend=True)["unlisted"].mended
+        assert look(mlq) == {}
+
+
+def test_a_replica_can_be_looked_at(short_folder: Path) -> None:
+    with Server(short_folder) as server, MLQ.from_profile(redis_url=server.url, namespace="copy") as mlq:
+        exchange = Wire(UrlEndpoint(server.url)).exchange
+        exchange([("ZREM", "mlq:{copy}:q:default:queued", mlq.post(1)), ("REPLICAOF", "127.0.0.1", "1")])
+        assert look(mlq)["unlisted"].count == 1
+        with pytest.raises(StoreUnavailable, match="replica"):
+            look(mlq, mend=True)
+
+
 def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs, broken = 20_000, 50
     mlq.post_many({"n": n} for n in range(jobs))
@@ -290,8 +317,6 @@ def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytes
     looked: list[int] = []
     ask = mlq.store.ask
     monkeypatch.setattr(mlq.store, "ask", lambda call: sizes.append((len(call.args) - 1) // 3) or ask(call))
-    import tracemalloc
-
     tracemalloc.start()
     found = {f.name: f for f in mlq.store.audit(rules=Rules(), mend=False, looked=looked.append)}
     _, peak = tracemalloc.get_traced_memory()
@@ -304,10 +329,6 @@ def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytes
 
 
 def test_the_guide_names_every_finding() -> None:
-    from pathlib import Path
-
-    from mlq_cli.operation import _CASES
-
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "doctor.md").read_text()
     for name in (*DEFECTS, *_CASES):
         assert f"| `{name}` |" in guide, name

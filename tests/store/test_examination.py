@@ -78,7 +78,7 @@ def test_a_server_that_is_nearly_full_is_told_before_it_refuses_posts(lone: Lone
 
 
 def test_a_replica_is_told(short_folder: Path) -> None:
-    with Server(short_folder, "--appendonly", "yes", "--replicaof", "127.0.0.1 1") as server:
+    with Server(short_folder, "--appendonly", "yes", "--replicaof", "127.0.0.1", "1") as server:
         assert Lone(server.url).wrong() == {"replica": "name the primary instead"}
 
 

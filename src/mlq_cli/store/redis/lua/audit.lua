@@ -6,6 +6,10 @@
 -- Judged in here, because a job that is looked at in two steps may have moved between them.
 --@include call job move bell sound
 
+if args.mend then
+  redis.call('ZREM', workers_key, '')  -- as in the chapter `drain`: so that a full Redis can be mended too
+end
+
 local rung = {}
 local function enter_its_set(job)
   local score = job.processing_finished or stamp
