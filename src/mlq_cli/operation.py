@@ -19,7 +19,7 @@ class _Case(NamedTuple):
     advice: str
 
 
-_CASES: Mapping[str, _Case] = {
+CASES: Mapping[str, _Case] = {
     "unserved": _Case(
         Level.WARNING,
         "1 job waits in a queue that no living worker serves",
@@ -72,7 +72,7 @@ def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[s
         "dead": dead,
         "refused": {each.queue: int(each.stats.get("refused", 0)) for each in counts},
     }
-    for name, case in _CASES.items():
+    for name, case in CASES.items():
         total = sum(numbers[name].values())
         if total:
             what = case.one if total == 1 else case.many.format(f"{total:,}")
