@@ -42,23 +42,23 @@ def doctor(
 ) -> int:
     """Say what is wrong with installation, server and jobs, and what to do."""
     found: list[Finding] = []
+    whole = False
     # What the profile warns of is among the findings; nobody needs to read it twice.
     with dataclasses.replace(common, quiet=True).mlq() as mlq:
         try:
             with progress_bar(common.output.talks_to_person, None, "looking") as looked:
-                found.extend(mlq.doctor(repair=repair, looked=looked))  # keeps what there is when Redis is away
+                found.extend(mlq.doctor(repair=repair, looked=looked))  # keeps what there is when Redis goes away
+            whole = True
         finally:
-            _show(mlq, found, common.output)
+            _show(mlq, found, common.output, well=whole and all(finding.well for finding in found))
             flush()  # before the error, when there is one
-    well = all(finding.well for finding in found)
     common.output.say(_summary(found))
-    return 0 if well else 1
+    return 0 if all(finding.well for finding in found) else 1
 
 
-def _show(mlq: MLQ, found: Sequence[Finding], output: Output) -> None:
+def _show(mlq: MLQ, found: Sequence[Finding], output: Output, *, well: bool) -> None:
     if output.as_json:
         documents = [dataclasses.asdict(finding) for finding in found]
-        well = any(finding.section == NAMESPACE for finding in found) and all(finding.well for finding in found)
         about = {"well": well, "namespace": mlq.namespace, "redis": mlq.store.address}
         output.document({**about, "findings": documents})
         return
