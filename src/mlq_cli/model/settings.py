@@ -188,6 +188,11 @@ class Limits:
     message: int = _setting(32 * 2**20, SIZE, "largest message, packed")
     result: int = _setting(512 * 2**20, SIZE, "largest result, packed")
 
+    @property
+    def largest(self) -> int:
+        """Bytes that the longest string may have."""
+        return max(self.message, self.result)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

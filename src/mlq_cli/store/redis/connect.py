@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import redis.connection
@@ -19,6 +19,9 @@ import redis.exceptions as rx
 from hiredis import pack_command  # redis-py's own packing looks at each argument in Python
 
 from mlq_cli.model.errors import Misuse, MlqError, NotAllowed, StoreFull, StoreUnavailable
+
+if TYPE_CHECKING:
+    from mlq_cli.store.redis.server_folder import ServerFolder
 
 Command = Sequence[str | bytes | int | float]
 
@@ -46,12 +49,18 @@ class Endpoint(Protocol):
     address: str  # for people; holds no password
     hint: str  # what to do when it cannot be reached
 
+    @property
+    def data(self) -> ServerFolder | None:
+        """The folder of the private server; None for a server that is not ours."""
+
     def open(self) -> redis.connection.AbstractConnection:
         """Return a connected connection. Raises redis-py's errors."""
 
 
 class UrlEndpoint:
     """A Redis named by a URL: redis://, rediss:// or unix://."""
+
+    data = None
 
     def __init__(self, url: str) -> None:
         try:
