@@ -27,16 +27,30 @@ ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as d
 SLOWEST = 1 << 18  # bytes a second that a link has to carry
 ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
+MOVING_SECONDS = 2.0  # to look for the node that jobs have moved to
 
 # Words of answers that mean «not now, not here»: an unready server, or the wrong one. They are looked for in the text,
 # for Redis 6.2 wraps what a command inside a script answers into an error of its own; redis-py takes some of them off.
 _PASSING = re.compile(r"\b(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
-_PASSING_KINDS = (rx.BusyLoadingError, rx.ReadOnlyError, rx.MasterDownError, rx.TryAgainError, rx.ClusterDownError)
+_PASSING_KINDS: dict[type[Exception], str] = {
+    rx.MovedError: "MOVED",  # before what it is a kind of
+    rx.AskError: "ASK",
+    rx.TryAgainError: "TRYAGAIN",
+    rx.ReadOnlyError: "READONLY",
+    rx.MasterDownError: "MASTERDOWN",
+    rx.ClusterDownError: "CLUSTERDOWN",
+    rx.BusyLoadingError: "LOADING",
+}
 _ADVICE = {
     "MISCONF": "Redis cannot write to its disk: free space there; until then nothing new is safe",
     "READONLY": "this is a replica: name the primary, or wait until the failover is over",
     "NOREPLICAS": "Redis wants replicas that are not there: start them, or change min-replicas-to-write",
+    "MOVED": "this is one node of a cluster: name the cluster, redis+cluster://host:port; or wait for the failover",
+    "ASK": "the slot of this namespace is on its way to another node; try again when it has arrived",
 }
+_ADVICE["TRYAGAIN"] = _ADVICE["ASK"]
+# Those that mean «not here»: nothing was carried out, and the right node is somewhere else.
+_ELSEWHERE = ("MOVED", "READONLY", "MASTERDOWN")
 
 
 class Endpoint(Protocol):
@@ -58,11 +72,15 @@ class UrlEndpoint:
             parts = urlsplit(url)
         except ValueError as error:
             raise Misuse(
-                f"this is no Redis URL: {error}", hint="write redis://host:6379/0, rediss://… or unix:///path"
+                f"this is no Redis URL: {error}",
+                hint="write redis://host:6379/0, rediss://…, redis+sentinel://…, redis+cluster://… or unix:///path",
             ) from None
         self._kind = self._options.pop("connection_class", redis.connection.Connection)
         if self._kind is not redis.connection.UnixDomainSocketConnection:
             self._options.setdefault("socket_keepalive", True)
+            if parts.path.strip("/") and "db" not in self._options:
+                raise Misuse("the path of a Redis URL is the number of the database", hint="write redis://host:6379/0")
+        check_options(self._kind, self._options)
         host = parts.netloc.rpartition("@")[2]
         self.address = f"{parts.scheme}://{host}{parts.path}"
         self.hint = "is it running? set redis.url in the profile, --redis-url or MLQ_REDIS_URL"
@@ -70,6 +88,14 @@ class UrlEndpoint:
     def open(self) -> redis.connection.AbstractConnection:
         """Connect, log in, choose the database."""
         return open_connection(self._kind, self._options)
+
+
+def check_options(kind: type[Any], options: dict[str, Any]) -> None:
+    """Look whether redis-py takes what a URL says behind its `?`. Raises Misuse."""
+    try:
+        kind(**options)
+    except (TypeError, ValueError, rx.RedisError) as error:
+        raise Misuse(f"the Redis URL has an option that cannot be: {error}", hint="look behind its '?'") from None
 
 
 def open_connection(kind: type[Any], options: dict[str, Any]) -> redis.connection.AbstractConnection:
@@ -93,6 +119,7 @@ class Wire:
         self.endpoint = endpoint
         self._idle: list[redis.connection.AbstractConnection] = []
         self._pid = os.getpid()
+        self._node: tuple[Any, Any] | None = None  # that the newest connection leads to
 
     @property
     def address(self) -> str:
@@ -102,8 +129,26 @@ class Wire:
     def exchange(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send commands in one write and return their answers; an error answer stands in its place as an exception.
 
-        Whatever is sent here is harmless to send again, so a connection that breaks under it is replaced once. Silence
-        is not answered with a second try: it has taken long enough. Raises StoreUnavailable or NotAllowed.
+        Whatever is sent here is harmless to send again. What a node refused because it is the wrong one, a demoted
+        primary or one that gave a slot away, is sent again, with all behind it, where it belongs: some of that may have
+        been carried out, and the order holds. Raises StoreUnavailable or NotAllowed.
+        """
+        answers = self._attempt(commands, meanwhile)
+        deadline, pause = time.monotonic() + MOVING_SECONDS, 0.0
+        while words := {i: word for i, answer in enumerate(answers) if (word := _word(answer))}:
+            self._forget_all()  # also for the others: a primary that was cut off says such things too
+            first = next((i for i, word in words.items() if word in _ELSEWHERE), None)
+            if first is None or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+            pause = pause * 2 or 0.05
+            answers = answers[:first] + self._attempt(commands[first:])
+        return answers
+
+    def _attempt(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+        """Send and receive once. A connection that breaks is replaced once.
+
+        Silence is not answered with a second try: it has taken long enough.
         """
         deadline = time.monotonic() + LOADING_SECONDS
         broken = False
@@ -123,7 +168,7 @@ class Wire:
                 continue
             except (rx.ConnectionError, rx.TimeoutError, OSError) as error:
                 connection.disconnect()
-                self._idle.clear()  # what broke this one broke them all
+                self._forget_all()  # what broke this one broke them all
                 if broken or isinstance(error, rx.TimeoutError):
                     raise self.translate(error) from error
                 broken = True
@@ -137,9 +182,15 @@ class Wire:
     def open(self) -> redis.connection.AbstractConnection:
         """Return a connection of one's own, for waiting on. Raises StoreUnavailable or NotAllowed."""
         try:
-            return self.endpoint.open()
+            connection = self.endpoint.open()
         except (rx.RedisError, OSError) as error:
             raise self.translate(error) from error
+        self._node = node_of(connection)
+        return connection
+
+    def has_left(self, connection: redis.connection.AbstractConnection) -> bool:
+        """Whether newer connections lead to another node than this one."""
+        return node_of(connection) != self._node
 
     def translate(self, error: Exception) -> MlqError:
         """Return the error of ours that an error of redis-py, or of the socket, stands for."""
@@ -155,24 +206,27 @@ class Wire:
                 f"Redis at {self.address} has no memory left; nothing was stored",
                 hint="let workers drain it, purge what nobody needs, or raise maxmemory; then try again",
             )
-        word = _PASSING.search(text) if isinstance(error, rx.ResponseError) else None
-        if word or isinstance(error, _PASSING_KINDS):
-            advice = _ADVICE.get("READONLY" if isinstance(error, rx.ReadOnlyError) else word[1] if word else "")
+        if word := _word(error):
+            said = text if word in text else f"{word} {text}"  # redis-py takes some of the words off
             return StoreUnavailable(
-                f"Redis at {self.address} cannot serve us now: {text}", hint=advice or "try again shortly"
+                f"Redis at {self.address} cannot serve us now: {said}", hint=_ADVICE.get(word, "try again shortly")
             )
         if isinstance(error, (rx.ConnectionError, rx.TimeoutError, OSError)):
             cause = error.__cause__ or error.__context__
-            reason = _reason(cause if isinstance(cause, OSError) else error)
-            return StoreUnavailable(f"Redis at {self.address} is out of reach: {reason}", hint=self.endpoint.hint)
+            why = reason(cause if isinstance(cause, OSError) else error)
+            return StoreUnavailable(f"Redis at {self.address} is out of reach: {why}", hint=self.endpoint.hint)
         return MlqError(
             f"Redis at {self.address} answered: {text}", hint="mlq does not know this answer; please report it"
         )
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.disconnect()
 
     def _take(self) -> redis.connection.AbstractConnection:
         if self._pid != os.getpid():  # a fork must not share its parent's sockets
@@ -208,7 +262,19 @@ def _receive(connection: redis.connection.AbstractConnection, count: int) -> lis
     return answers
 
 
-def _reason(error: BaseException) -> str:
+def _word(answer: object) -> str | None:
+    """Return the word of an answer that means «not now» or «not here», None for all others."""
+    if not isinstance(answer, Exception):
+        return None
+    for kind, word in _PASSING_KINDS.items():
+        if isinstance(answer, kind):
+            return word
+    found = _PASSING.search(str(answer)) if isinstance(answer, rx.ResponseError) else None
+    return found[1] if found else None
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few words why a node could not be reached."""
     match error:
         case ConnectionRefusedError():
             return "connection refused"
@@ -219,6 +285,11 @@ def _reason(error: BaseException) -> str:
         case TimeoutError() | rx.TimeoutError():
             return "no answer in time"
     return (str(error) or type(error).__name__).rstrip(".")
+
+
+def node_of(connection: redis.connection.AbstractConnection) -> tuple[Any, Any]:
+    """Return host and port of a connection; nothing for a unix socket."""
+    return getattr(connection, "host", None), getattr(connection, "port", None)
 
 
 def descriptor(connection: redis.connection.AbstractConnection) -> int:
