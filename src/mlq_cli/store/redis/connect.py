@@ -71,8 +71,9 @@ class UrlEndpoint:
             self._options: dict[str, Any] = dict(redis.connection.parse_url(url))
             parts = urlsplit(url)
         except ValueError as error:
+            why = "its port is no number" if "Port" in str(error) else error  # which may be half a password
             raise Misuse(
-                f"this is no Redis URL: {error}",
+                f"this is no Redis URL: {why}",
                 hint="write redis://host:6379/0, rediss://…, redis+sentinel://…, redis+cluster://… or unix:///path",
             ) from None
         self._kind = self._options.pop("connection_class", redis.connection.Connection)
@@ -95,7 +96,8 @@ def check_options(kind: type[Any], options: dict[str, Any]) -> None:
     try:
         kind(**options)
     except (TypeError, ValueError, rx.RedisError) as error:
-        raise Misuse(f"the Redis URL has an option that cannot be: {error}", hint="look behind its '?'") from None
+        why = re.sub(r"^\S+\(\) got an unexpected keyword argument", "unknown", str(error))
+        raise Misuse(f"the Redis URL has an option that cannot be: {why}", hint="look behind its '?'") from None
 
 
 def open_connection(kind: type[Any], options: dict[str, Any]) -> redis.connection.AbstractConnection:
@@ -212,9 +214,9 @@ class Wire:
                 f"Redis at {self.address} cannot serve us now: {said}", hint=_ADVICE.get(word, "try again shortly")
             )
         if isinstance(error, (rx.ConnectionError, rx.TimeoutError, OSError)):
-            cause = error.__cause__ or error.__context__
-            why = reason(cause if isinstance(cause, OSError) else error)
-            return StoreUnavailable(f"Redis at {self.address} is out of reach: {why}", hint=self.endpoint.hint)
+            return StoreUnavailable(
+                f"Redis at {self.address} is out of reach: {reason(error)}", hint=self.endpoint.hint
+            )
         return MlqError(
             f"Redis at {self.address} answered: {text}", hint="mlq does not know this answer; please report it"
         )
@@ -275,6 +277,9 @@ def _word(answer: object) -> str | None:
 
 def reason(error: BaseException) -> str:
     """Return in a few words why a node could not be reached."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError):
+        error = cause
     match error:
         case ConnectionRefusedError():
             return "connection refused"
