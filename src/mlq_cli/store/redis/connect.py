@@ -236,7 +236,8 @@ class Wire:
         try:
             return self._idle.pop()
         except IndexError:
-            return self.open()
+            pass  # and no longer the context of what may be raised now
+        return self.open()
 
 
 def _send(connection: redis.connection.AbstractConnection, commands: Sequence[Command]) -> None:
