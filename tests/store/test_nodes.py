@@ -12,10 +12,11 @@ import pytest
 import redis.exceptions as rx
 
 from mlq_cli.model.errors import Misuse, MlqError, NotAllowed, StoreUnavailable
-from mlq_cli.store.redis import endpoint_at, nodes
+from mlq_cli.store.redis import connect, endpoint_at, nodes
 from mlq_cli.store.redis.cluster import slot_of
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.nodes import Node, NodesUrl
+from tests_support import wait_until
 
 Answer = Callable[[bytes], bytes | None]
 Fake = Callable[[Answer], int]
@@ -193,6 +194,28 @@ def test_a_primary_that_is_not_found_is_an_outage_within_five_seconds(
         "silence": "no answer in time",
     }
     assert words[case] in str(caught.value) and caught.value.hint
+
+
+def test_a_primary_that_was_replaced_and_still_answers_is_left_within_a_second_or_so(fake: Fake) -> None:
+    primaries = [fake(server()), fake(server())]
+    named = fake(lambda asked: sentinel(primaries[0])(asked))
+    wire = Wire(endpoint_at(f"redis+sentinel://127.0.0.1:{named}/s", "n"))
+    assert wire.exchange([("PING",)]) == [b"PONG"] and wire._node == ("127.0.0.1", primaries[0])
+    kept = wire.open()
+    primaries.reverse()
+    wait_until(lambda: wire.exchange([("PING",)]) == [b"PONG"] and wire._node == ("127.0.0.1", primaries[0]), seconds=5)
+    assert wire.has_left(kept)
+
+
+def test_sentinels_that_are_gone_do_not_stop_who_knows_the_primary(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    primary, lives = fake(server()), [True]
+    named = fake(lambda asked: sentinel(primary)(asked) if lives else None)
+    wire = Wire(endpoint_at(f"redis+sentinel://127.0.0.1:{named},{GONE}/s", "n"))
+    monkeypatch.setattr(connect, "WATCH_SECONDS", 0.0)
+    assert wire.exchange([("PING",)]) == [b"PONG"]
+    lives.clear()
+    for _ in range(3):
+        assert wire.exchange([("PING",)]) == [b"PONG"]
 
 
 def test_a_sentinel_that_wants_a_password_is_no_outage(fake: Fake) -> None:

@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import redis.connection
@@ -27,6 +27,7 @@ ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as d
 SLOWEST = 1 << 18  # bytes a second that a link has to carry
 ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
+WATCH_SECONDS = 1.0  # between two looks whether an endpoint still leads where it did
 MOVING_SECONDS = 2.0  # to look for the node that jobs have moved to
 
 # Words of answers that mean «not now, not here»: an unready server, or the wrong one. They are looked for in the text,
@@ -61,6 +62,14 @@ class Endpoint(Protocol):
 
     def open(self) -> redis.connection.AbstractConnection:
         """Return a connected connection. Raises redis-py's errors."""
+
+
+@runtime_checkable
+class WatchedEndpoint(Endpoint, Protocol):
+    """One that can lead elsewhere while the node that it led to goes on answering, and loses what it is told."""
+
+    def leads_to(self, host: str, port: int) -> bool:
+        """Whether it still leads there, as far as can be learned quickly. Raises nothing."""
 
 
 class UrlEndpoint:
@@ -121,7 +130,8 @@ class Wire:
         self.endpoint = endpoint
         self._idle: list[redis.connection.AbstractConnection] = []
         self._pid = os.getpid()
-        self._node: tuple[Any, Any] | None = None  # that the newest connection leads to
+        self._node: tuple[Any, Any] = (None, None)  # that the newest connection leads to
+        self._looked_at = 0.0  # whether the endpoint still leads there
 
     @property
     def address(self) -> str:
@@ -187,7 +197,7 @@ class Wire:
             connection = self.endpoint.open()
         except (rx.RedisError, OSError) as error:
             raise self.translate(error) from error
-        self._node = node_of(connection)
+        self._node, self._looked_at = node_of(connection), time.monotonic()
         return connection
 
     def has_left(self, connection: redis.connection.AbstractConnection) -> bool:
@@ -233,6 +243,10 @@ class Wire:
     def _take(self) -> redis.connection.AbstractConnection:
         if self._pid != os.getpid():  # a fork must not share its parent's sockets
             self._idle, self._pid = [], os.getpid()
+        if isinstance(self.endpoint, WatchedEndpoint) and time.monotonic() - self._looked_at > WATCH_SECONDS:
+            self._looked_at = time.monotonic()
+            if self._idle and not self.endpoint.leads_to(*self._node):
+                self._forget_all()
         try:
             return self._idle.pop()
         except IndexError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import redis.exceptions as rx
 
 from mlq_cli.model.errors import StoreUnavailable
@@ -31,6 +33,18 @@ class SentinelEndpoint:
             raise StoreUnavailable(
                 f"Redis at {self.address} has no primary now: {error}", hint="if a failover is under way, try again"
             ) from error
+
+    def leads_to(self, host: str, port: int) -> bool:
+        """Whether a sentinel still names this primary. True when the one asked does not answer: the next is asked next.
+
+        A primary that sentinels replace although it lives learns of it 8 s later, and what it takes until then is lost.
+        """
+        sentinel = self._sentinels[0]
+        try:
+            return self._primary_by(sentinel, time.monotonic() + NODE_SECONDS) in (None, Node(host, port))
+        except (rx.RedisError, OSError):
+            self._sentinels = last(self._sentinels, sentinel)
+            return True
 
     def _look(self, deadline: float) -> Connection:
         failures: list[Exception] = []
