@@ -15,7 +15,7 @@ import pytest
 
 from harness.load import Poster
 from mlq_cli import MLQ
-from mlq_cli.model.errors import StoreUnavailable
+from mlq_cli.model.errors import NotAllowed, StoreUnavailable
 from mlq_cli.store.redis.cluster import slot_of
 from mlq_cli.store.redis.layout import EVENTS
 from tests_replicated import Cluster, Node, Sentinels, slot_keys
@@ -150,6 +150,20 @@ def test_nothing_is_lost_when_the_primary_dies_and_writes_need_a_replica(
 
 
 @pytest.mark.minutes
+def test_servers_and_sentinels_have_passwords_of_their_own(short_folder: Path, namespace: str) -> None:
+    with Sentinels(short_folder, passwords=True) as sentinels:
+        with MLQ.from_profile(redis_url=sentinels.url, namespace=namespace) as mlq:
+            mlq.post("before", id="before")
+            assert "pw" not in mlq.store.address
+            sentinels.primary().kill()
+            wait_until(lambda: mlq.post("after", id="after") == "after", seconds=30)
+        for wrong in (sentinels.url.replace("jobs%40pw", "wrong"), sentinels.url.partition("?")[0]):
+            with MLQ.from_profile(redis_url=wrong, namespace=namespace) as mlq, pytest.raises(NotAllowed) as caught:
+                mlq.post("no")
+            assert "pw" not in str(caught.value)
+
+
+@pytest.mark.minutes
 def test_nobody_goes_back_to_an_old_primary_that_thaws(sentinels: Sentinels, namespace: str) -> None:
     old = sentinels.primary()
     with MLQ.from_profile(redis_url=sentinels.url, namespace=namespace) as mlq:
@@ -226,6 +240,31 @@ def test_a_slot_that_was_moved_is_followed_without_a_word(cluster: Cluster, name
         ids = [mlq.post(number) for number in range(10)]
         assert None not in mlq.states(ids)
     assert slot_keys(target, slot_of(namespace)) and not slot_keys(source, slot_of(namespace))
+
+
+@pytest.mark.minutes
+def test_a_slot_that_is_moved_at_once_is_followed_without_a_word(
+    cluster: Cluster, namespace: str, tmp_path: Path, start_worker: Any
+) -> None:
+    if b"valkey_version:9" not in cluster.nodes[0].command("INFO", "server"):
+        pytest.skip("only Valkey 9 moves a whole slot at once")
+    slot, source = slot_of(namespace), cluster.owner(namespace)
+    target = next(node for node in cluster.nodes if node.role() == "master" and node is not source)
+    worker = start_worker("jobs:touch_then_sleep", url=cluster.url)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    with Poster(cluster.url, namespace, runs) as poster:
+        wait_until(lambda: len(list(runs.iterdir())) > 50, seconds=30)
+        source.command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.id_of(target))
+        wait_until(lambda: cluster.owner(namespace) is target, seconds=30)
+        moved_at = len(poster.acknowledged)
+        wait_until(lambda: len(poster.acknowledged) > moved_at + 50, seconds=30)
+        poster.end()
+        wait_until(poster.ended, seconds=60)
+        outcomes = poster.outcomes()
+        assert not poster.lost() and not poster.refused and not poster.unexpected
+        assert outcomes["succeeded"] == outcomes["counted"] == len(poster.acknowledged) and outcomes["ran twice"] == 0
+        assert not any(word in worker.log() for word in LATE), worker.log()
 
 
 @pytest.mark.minutes

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import redis.exceptions as rx
 from redis.connection import Connection
@@ -26,11 +27,14 @@ FAST = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "-
 class Node:
     """One server process on a port of loopback, with a folder of its own."""
 
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
+    def __init__(self, folder: Path, port: int, *options: str, password: str | None = None) -> None:
         self.port = port
+        self._password = password
         self._folder = folder / str(port)
         self._folder.mkdir()
-        self._options = options
+        self._options = [*options, *(["--requirepass", password, "--masterauth", password] if password else [])]
+        if "--sentinel" in options and password:
+            self._options = [*options, "--requirepass", password]
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -57,9 +61,8 @@ class Node:
 
     def command(self, *words: Any) -> Any:
         """Send one command and return its answer; an error answer is raised."""
-        connection = Connection(
-            host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5, socket_connect_timeout=2, driver_info=None
-        )
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "password": self._password}
+        connection = Connection(**where, protocol=2, socket_timeout=5, socket_connect_timeout=2, driver_info=None)
         try:
             connection.send_command(*words)
             return connection.read_response()
@@ -102,18 +105,24 @@ class Group:
 class Sentinels(Group):
     """A primary, a replica, and three sentinels that watch them."""
 
-    def __init__(self, folder: Path, *options: str, down_after: int = 1000) -> None:
+    def __init__(self, folder: Path, *options: str, down_after: int = 1000, passwords: bool = False) -> None:
+        """`passwords`: one for the servers, another for the sentinels."""
         super().__init__()
         self._down_after = down_after
+        self._password, own = ("jobs@pw", "sentinel&pw") if passwords else (None, None)
         first, second, *others = free_ports(5)
+        copy = ("--replicaof", "127.0.0.1", str(first))
         self.servers = [
-            Node(folder, first, *FAST, *options),
-            Node(folder, second, *FAST, *options, "--replicaof", "127.0.0.1", str(first)),
+            Node(folder, first, *FAST, *options, password=self._password),
+            Node(folder, second, *FAST, *options, *copy, password=self._password),
         ]
-        self.sentinels = [Node(folder, port, "--sentinel") for port in others]
+        self.sentinels = [Node(folder, port, "--sentinel", password=own) for port in others]
         self.nodes = [*self.servers, *self.sentinels]
-        self.hosts = ",".join(f"127.0.0.1:{port}" for port in others)
-        self.url = f"redis+sentinel://{self.hosts}/{SERVICE}/0"
+        hosts = ",".join(f"127.0.0.1:{port}" for port in others)
+        login = f":{quote(self._password)}@" if self._password else ""
+        self.url = f"redis+sentinel://{login}{hosts}/{SERVICE}/0"
+        if own:
+            self.url += f"?sentinel_password={quote(own)}"
 
     def start(self) -> None:
         for node in self.nodes:
@@ -122,6 +131,8 @@ class Sentinels(Group):
             node.command("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", self.servers[0].port, 2)
             node.command("SENTINEL", "SET", SERVICE, "down-after-milliseconds", self._down_after)
             node.command("SENTINEL", "SET", SERVICE, "failover-timeout", 5000)
+            if self._password:
+                node.command("SENTINEL", "SET", SERVICE, "auth-pass", self._password)
         wait_until(lambda: all(self._settled(node) for node in self.sentinels), seconds=60)
         wait_until(lambda: self.replica().command("ROLE")[3] == b"connected", seconds=30)
 

@@ -128,6 +128,7 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._watched = endpoint if isinstance(endpoint, WatchedEndpoint) else None
         self._idle: list[redis.connection.AbstractConnection] = []
         self._pid = os.getpid()
         self._node: tuple[Any, Any] = (None, None)  # that the newest connection leads to
@@ -243,9 +244,9 @@ class Wire:
     def _take(self) -> redis.connection.AbstractConnection:
         if self._pid != os.getpid():  # a fork must not share its parent's sockets
             self._idle, self._pid = [], os.getpid()
-        if isinstance(self.endpoint, WatchedEndpoint) and time.monotonic() - self._looked_at > WATCH_SECONDS:
+        if self._watched and self._idle and time.monotonic() - self._looked_at > WATCH_SECONDS:
             self._looked_at = time.monotonic()
-            if self._idle and not self.endpoint.leads_to(*self._node):
+            if not self._watched.leads_to(*self._node):
                 self._forget_all()
         try:
             return self._idle.pop()
