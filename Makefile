@@ -40,7 +40,7 @@ test-demo: .demo/installed ## run the demo twice in a row
 	.demo/venv/bin/python docs/examples/digits/demo.py
 	.demo/venv/bin/python docs/examples/digits/demo.py
 
-test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, Redis 6.2, and Redis 7.0 where it is installed
+test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, 6.2 and an installed 7.0: alone, with sentinels, as a cluster
 	$(BIN)/python tests/servers.py
 
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh
