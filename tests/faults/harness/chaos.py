@@ -79,7 +79,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         verdict = check(server.url, NAMESPACE, folder, nemesis.excuses).json()
         if load.error is not None:
             raise load.error
-    return {
+    told = {
         **verdict,
         "seed": plan.seed,
         "fsync": plan.fsync,
@@ -89,6 +89,8 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         "exits": exits,
         "valid": verdict["valid"] and not any(exits),
     }
+    print(json.dumps(told, indent=2))
+    return told
 
 
 def left(mlq: MLQ) -> int:
@@ -144,7 +146,6 @@ def main() -> int:
             finally:
                 if not guilty:
                     shutil.rmtree(folder, ignore_errors=True)
-            print(json.dumps(verdict, indent=2))
             if guilty:
                 valid = False
                 print(f"chaos: the evidence is kept in {folder}", file=sys.stderr)

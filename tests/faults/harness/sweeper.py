@@ -5,6 +5,8 @@ python -m harness.sweeper URL NAMESPACE LEASE      # waits for a line on its sta
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 
@@ -15,18 +17,25 @@ from mlq_cli.store.redis.store import RedisStore
 PAGE = 20
 
 
-def main(url: str, namespace: str, lease: str) -> None:
+def main(url: str, namespace: str, lease: str, pages: str = "") -> None:
     store, rules = RedisStore(UrlEndpoint(url), namespace), Rules(lease=float(lease))
     print("ready", flush=True)
     sys.stdin.readline()
+    given = 0
     while True:
-        swept = store.ask(store.sweep("default", rules=rules, limit=PAGE))
+        last = pages != "" and given == int(pages)
+        (swept,) = store.run(store.sweep("default", rules=rules, limit=PAGE), meanwhile=die if last else None)
         if swept.given_back:
+            given += 1
             print(swept.given_back, flush=True)
         elif not swept.grace:
             break
-        time.sleep(0.002)  # or one of them is done before the others have begun
+        time.sleep(0.01)  # or one of them is done before the others have begun
     print("end", flush=True)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
