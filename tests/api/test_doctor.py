@@ -107,6 +107,7 @@ def test_the_installation_is_looked_at(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("repair", [False, True])
+@pytest.mark.minutes
 def test_a_look_at_a_busy_namespace_finds_nothing_false_and_does_no_harm(
     mlq: MLQ, start_worker: Any, repair: bool
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_look_at_a_busy_namespace_finds_nothing_false_and_does_no_harm(
     assert not any(each.get("lost") or each.get("refused") for each in stats)
 
 
+@pytest.mark.minutes
 def test_repairs_while_keys_go_astray_under_load_lose_no_job(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:echo", executors=2, lease=5.0)
     wait_until(mlq.workers, seconds=30)

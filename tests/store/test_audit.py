@@ -350,6 +350,7 @@ def test_a_replica_can_be_looked_at(short_folder: Path) -> None:
             look(mlq, mend=True)
 
 
+@pytest.mark.minutes
 def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs, broken = 20_000, 50
     mlq.post_many({"n": n} for n in range(jobs))

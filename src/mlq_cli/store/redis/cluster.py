@@ -17,6 +17,8 @@ SLOTS = 16384
 class ClusterEndpoint:
     """The primary that serves the slot of a namespace: redis+cluster://host:7000,host2:7001."""
 
+    data = None
+
     def __init__(self, url: str, namespace: str) -> None:
         self._url = NodesUrl(url, "cluster", port=6379)
         if self._url.path not in ([], ["0"]):

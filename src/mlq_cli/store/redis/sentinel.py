@@ -14,6 +14,8 @@ from mlq_cli.store.redis.nodes import NODE_SECONDS, Connection, Node, NodesUrl, 
 class SentinelEndpoint:
     """The primary of a service: redis+sentinel://host:26379,host2:26379/service/0."""
 
+    data = None
+
     def __init__(self, url: str) -> None:
         self._url = NodesUrl(url, "sentinel", port=26379)
         path = self._url.path
