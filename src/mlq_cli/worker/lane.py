@@ -165,10 +165,10 @@ class Lane:
 
     def _heard(self, executor: Executor, frame: tuple[Any, ...]) -> None:
         match frame:  # a job may write here what it likes: nothing of a wrong type must get any further
-            case (
-                ("done" | "error" | "unknown") as kind,
-                str() as job_id, float() as seconds, bytes() as first, bytes() as second, bytes() as third,
-            ) if 0.0 <= seconds < LONGEST:  # fmt: skip
+            case (("done" | "error" | "unknown") as kind, job_id, seconds, first, second, third):
+                texts = type(first) is type(second) is type(third) is bytes  # class patterns take 0.3 µs longer
+                if not (texts and type(seconds) is float and 0.0 <= seconds < LONGEST):
+                    raise ValueError("not an outcome")
                 if (job := executor.finished(job_id, seconds)) is not None:
                     self._outbox.outcomes.append(Outcome(job_id, job.token, kind, seconds, first, second, third))
                     self.done += 1
