@@ -24,7 +24,6 @@ log = logging.getLogger("mlq.worker")
 EVERY = 1.0  # seconds between two looks
 AGAIN = 0.1  # seconds until the next one when something was killed: its children are ours then
 _FAREWELL = 1.0  # seconds for the last ones when the worker ends
-_SLACK = 0.05  # seconds that what the setup starts may take to get away from its parent
 _SHARE = 100  # a look takes at most this part of the time, on a machine with very many processes
 _SET_CHILD_SUBREAPER = 36
 
@@ -111,8 +110,10 @@ class Orphans:
         """Return the jobs for which it may live, empty for one that belongs to its executor; None: it may not."""
         if executor is None or process.started_at < executor.launched_at:
             return None
-        if executor.ready_at is None or process.started_at <= executor.ready_at + _SLACK:
-            return frozenset()  # the setup has started it
+        # Started by the setup. The kernel counts in hundredths of a second, so a job may be taken for it that is the
+        # first one and leaves a daemon within that time: better than to end what the setup needs.
+        if executor.ready_at is None or process.started_at <= executor.ready_at:
+            return frozenset()
         jobs = self._seen.get((process.pid, process.started_at))
         jobs = executor.running() if jobs is None else jobs & executor.running()
         return jobs or None

@@ -159,8 +159,13 @@ class Output:
             os.set_blocking(end, False)
             printed.pipes.append(_Pipe(end, target, printed, is_error=end == ours_too))
         with self._lock:
+            try:
+                self._tell(printed, True)
+            except OSError:
+                for end in (ours, ours_too, stdout, stderr):
+                    os.close(end)
+                raise
             self._watched.add(printed)
-            self._tell(printed, True)
         return printed, stdout, stderr
 
     def leave(self, printed: Printed) -> None:
@@ -173,10 +178,16 @@ class Output:
         self._late = not printed.over.wait(_PATIENCE / 20 if self._late else _PATIENCE)
 
     def _tell(self, printed: Printed, came: bool) -> None:
-        self._news.append((printed, came))
         if self._bell is None:
-            end, self._bell = os.pipe()
-            threading.Thread(target=self._run, args=(end,), daemon=True, name="mlq-output").start()
+            end, bell = os.pipe()
+            try:
+                threading.Thread(target=self._run, args=(end,), daemon=True, name="mlq-output").start()
+            except RuntimeError as error:  # the system has no more of them
+                os.close(end)
+                os.close(bell)
+                raise OSError(str(error)) from None
+            self._bell = bell
+        self._news.append((printed, came))
         os.write(self._bell, b"!")
 
     def _run(self, bell: int) -> None:

@@ -5,6 +5,7 @@ Asked after each job, so it compares what can be compared cheaply: 1.3 µs where
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -23,13 +24,16 @@ class Surroundings:
     """How things stood when the executor was ready, setup included."""
 
     def __init__(self) -> None:
-        self._folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)  # a descriptor: a folder may be moved
+        # A descriptor, for a folder may be moved; O_PATH, for one may have no right to read it.
+        self._folder = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._environ = os.environ
         self._raw = _raw(os.environ)
         self._variables = dict(self._raw)
         self._stdout, self._stderr, self._stdin = sys.stdout, sys.stderr, sys.stdin
+        # Of what a setup has put in their place it is not known whether it can be closed.
+        self._out, self._err = sys.__stdout__ or io.StringIO(), sys.__stderr__ or io.StringIO()
         self._depth = sys.getrecursionlimit()
         self._handlers = list(map(_handler, _SIGNALS))
 
@@ -42,7 +46,7 @@ class Surroundings:
                 self._put_back_variables()
             if sys.stdout is not self._stdout or sys.stderr is not self._stderr or sys.stdin is not self._stdin:
                 sys.stdout, sys.stderr, sys.stdin = self._stdout, self._stderr, self._stdin
-            if self._stdout.closed or self._stderr.closed:
+            if self._out.closed or self._err.closed:
                 return "a job has closed its output"
             if sys.getrecursionlimit() != self._depth:
                 sys.setrecursionlimit(self._depth)
@@ -70,5 +74,5 @@ class Surroundings:
 
 def _raw(environ: Any) -> dict[Any, Any]:
     """Return the dictionary of bytes inside `os.environ`: decoding all of it takes ten times as long."""
-    raw: dict[Any, Any] = environ._data
+    raw: dict[Any, Any] = getattr(environ, "_data", environ)  # a setup may have put a dictionary in its place
     return raw

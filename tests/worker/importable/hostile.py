@@ -88,7 +88,7 @@ def grow(megabytes: int) -> str:
     grown = []
     for _ in range(megabytes // 10):
         grown.append(bytearray(os.urandom(1) * (10 << 20)))
-        time.sleep(0.02)
+        time.sleep(0.005)
     time.sleep(60)
     return f"{len(grown)} pieces"
 
@@ -117,6 +117,10 @@ def recurse_in_c(_: Any) -> Any:
         return max([0], key=deeper)
 
     return deeper(0)
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 # --- J-7, J-8: what is left -----------------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ def log_lines(count: int) -> str:
     handler = logging.StreamHandler()
     log.addHandler(handler)
     for number in range(count):
-        log.error("line %d", number)
+        log.error("line %d of what nobody will ever read, long enough to matter", number)
     log.removeHandler(handler)
     return "logged"
 
