@@ -122,6 +122,7 @@ NAMESPACE = Kind(
 )
 SWITCH = Kind("true or false", _switch)
 SIZE = Kind("a size such as 1048576, 512KiB or 32MiB, at most 512MiB", _within(parse_size, 1, _LARGEST))
+MEMORY = Kind("a size such as 512MiB or 4GiB", _within(parse_size, 1, 2**50))
 RETRIES = _whole(0, MAX_RETRIES)
 PORT = _whole(1, 65_535)
 
@@ -157,6 +158,7 @@ class Worker:
     grace: float = _setting(30.0, _seconds(0), "time that running jobs get when a worker is asked to stop")
     retries: int = _setting(0, RETRIES, "reruns after an exception, for jobs that say nothing themselves")
     timeout: float | None = _setting(None, _seconds(0.001), "longest time for one attempt; null: no limit")
+    memory_limit: int | None = _setting(None, MEMORY, "resident memory that kills a job's executor; null: no limit")
     max_crashes: int = _setting(2, RETRIES, "reruns after the executor died under the job")
     backoff: float = _setting(1.0, _seconds(0), "wait before the first rerun; doubled each time")
 
