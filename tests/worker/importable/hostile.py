@@ -25,6 +25,7 @@ def hostile(msg: Any, ctx: Any) -> Any:
     """Do what the message names; a pair carries an argument."""
     name, argument = msg if isinstance(msg, list) else (msg, None)
     function: Callable[..., Any] = globals()[name]
+    time.sleep(0.001)  # what ran for less than a tenth of that is not looked after
     return function(argument) if function.__code__.co_argcount == 1 else function(argument, ctx)
 
 
