@@ -41,10 +41,10 @@ def stage(server: FaultServer, namespace: str, short_folder: Path) -> Iterator[S
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(short_folder: Path, fsync: str) -> None:
     """Under `everysec` too: what was written stays in the kernel, unless the disk was too busy to take it."""
-    verdict = run(Plan(6000, seed=21, restart_every=1.0, fsync=fsync, seconds=120), short_folder)
+    verdict = run(Plan(12_000, seed=21, restart_every=1.0, fsync=fsync, seconds=120), short_folder)
     assert verdict["valid"] and verdict["lost"] == 0, verdict
     assert verdict["faults"]["restart"] >= 4
-    assert verdict["attempts"] == 6000 and verdict["ok"] + verdict["forgotten"] == verdict["acknowledged"]
+    assert verdict["attempts"] == 12_000 and verdict["ok"] + verdict["forgotten"] == verdict["acknowledged"]
     assert verdict["forgotten"] == 0 or fsync == "everysec"
 
 
