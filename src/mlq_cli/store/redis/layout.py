@@ -63,7 +63,7 @@ PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
 PULSE = Key("pulse", "pulse", "hash", "heard_at: when a worker or reaper last spoke; grace_until", "for ever")
 WORKERS = Key("workers", "workers", "sorted set", "names of workers, by when they count as silent", "for ever")
 WORKER = Key("worker", "worker:<name>", "hash", "what a worker says of itself", "until it is silent for a while")
-CLAIM = Key("claim", "claim:<lane>", "string", "token and ids of a worker's last claim, to answer it again", "a lease")
+CLAIM = Key("claim", "claim:<lane>", "string", "token and ids of a worker's last claim, to answer it again", "an hour")
 ONCE = Key("once", "once:<client>", "string", "serial and answer of a client's last call, likewise", "a minute")
 
 LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
