@@ -92,7 +92,7 @@ def sweep_once(mlq: MLQ, rules: Rules, timeout: float | None) -> None:
 
 def say_doubts(mlq: MLQ) -> None:
     """Warn of what about Redis puts jobs at risk. Nothing to talk to is found out here too. Raises StoreUnavailable."""
-    for doubt in mlq.store.server().doubts:
+    for doubt in mlq.store.server(mlq.profile.limits.largest).doubts:
         log.warning("%s", doubt)
 
 

@@ -68,6 +68,11 @@ class EmbeddedEndpoint:
         self.address = f"unix://{self._socket()}"
         self.hint = f"mlq redis status tells more; its log is {self._folder.log}"
 
+    @property
+    def data(self) -> ServerFolder:
+        """Its folder."""
+        return self._folder
+
     def open(self) -> redis.connection.AbstractConnection:
         """Return a connection to the server, which is started if need be and has read its data.
 

@@ -44,11 +44,11 @@ if again then
 end
 
 local function take(id, queue, job)
-  local attempt = (job[2] or 0) + 1
+  local attempt = (tonumber(job[2]) or 0) + 1
   enter(id, queue, 'running', lease_until,
         'worker', args.worker, 'token', args.token, 'attempt', attempt, 'processing_started', stamp)
   hand_out(id, job, attempt)
-  waited = waited + now - job[4]
+  waited = waited + now - (tonumber(job[4]) or now)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
