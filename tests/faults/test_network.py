@@ -128,7 +128,6 @@ def test_a_busy_worker_behind_a_half_open_connection_ends_its_job_before_another
     crew: Crew, proxy: FaultProxy, mlq: MLQ, redis_url: str, tmp_path: Path, way: Any
 ) -> None:
     lease, runs = 5.0, tmp_path / "runs"
-    mlq.release("other")  # the server knows the script: a worker that hears nothing is not told that it does not
     cut_off = crew.worker(lease=lease)
     job_id = mlq.post({"file": str(runs), "seconds": 9, "result": "ran"})
     wait_until(lambda: begun(runs, job_id) == 1, seconds=20)

@@ -237,7 +237,8 @@ class Worker:
 
     # --- leases and outcomes ---------------------------------------------------------------------------------------
     def _heartbeat(self) -> Call[dict[Held, str]]:
-        held = [*self._outbox.held(), *self._outbox.releases]
+        # Not what is to be given back: were that never to arrive, its lease must end.
+        held = self._outbox.held()
         for lane in self._lanes:
             held += lane.held()
         beat = BEAT_BUSY if held else BEAT_IDLE
