@@ -179,7 +179,7 @@ def test_a_lost_reply_changes_nothing_for_the_caller(
     assert proxy.dropped == [verb]
 
 
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.minutes)])
 @pytest.mark.parametrize(
     "verb",
     ["claim", "finish", *(pytest.param(verb, marks=pytest.mark.minutes) for verb in ("heartbeat", "progress"))],
@@ -202,6 +202,7 @@ def test_a_worker_that_misses_a_reply_runs_each_job_once(
         assert not worker.lines("ERROR"), "one reply was lost, and the next connection was good"
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_worker_that_misses_the_answer_to_a_release_gives_back_once(
     proxy: FaultProxy, mlq: MLQ, tmp_path: Path, nth: int

@@ -51,6 +51,7 @@ def begun(path: Path, job_id: str) -> int:
     return sum(line.split()[0] == job_id for line in lines(path, "begin"))
 
 
+@pytest.mark.minutes
 def test_latency_costs_no_lease(crew: Crew, proxy: FaultProxy, far: MLQ, tmp_path: Path) -> None:
     proxy.latency(0.05, 0.05)
     crew.worker(executors=4, lease=3.0)
@@ -101,6 +102,7 @@ def test_resets_lose_nothing_and_double_nothing(
     assert all(worker.alive() for worker in workers)
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize("way", ["both", "up", "down"])
 def test_an_idle_worker_behind_a_half_open_connection_works_again_after_it_heals(
     crew: Crew, proxy: FaultProxy, mlq: MLQ, way: Any
@@ -120,9 +122,8 @@ def test_an_idle_worker_behind_a_half_open_connection_works_again_after_it_heals
     assert len(worker.lines("out of reach")) == len(worker.lines("Redis is back")) == 1
 
 
-@pytest.mark.parametrize(
-    "way", ["both", pytest.param("up", marks=pytest.mark.minutes), pytest.param("down", marks=pytest.mark.minutes)]
-)
+@pytest.mark.minutes
+@pytest.mark.parametrize("way", ["both", "up", "down"])
 def test_a_busy_worker_behind_a_half_open_connection_ends_its_job_before_another_begins_it(
     crew: Crew, proxy: FaultProxy, mlq: MLQ, redis_url: str, tmp_path: Path, way: Any
 ) -> None:

@@ -17,7 +17,7 @@ from mlq_cli.store.redis.scripts import script
 from tests_support import wait_until
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", pytest.param("unix", marks=pytest.mark.minutes)])
 def proxy(request: pytest.FixtureRequest, redis_url: str, short_folder: Path) -> Iterator[FaultProxy]:
     with FaultProxy(redis_url, folder=short_folder if request.param == "unix" else None) as made:
         yield made

@@ -40,6 +40,7 @@ def alive(pid: int) -> bool:
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.minutes
 def test_a_frozen_worker_that_wakes_up_ends_its_executors_first_and_gives_nothing_away(
     crew: Crew, mlq: MLQ, tmp_path: Path
 ) -> None:
@@ -74,7 +75,7 @@ def test_jobs_that_a_frozen_worker_had_claimed_run_once_only(crew: Crew, mlq: ML
     """Frozen again and again at any moment, also between a claim and the handing out of what it brought."""
     file, lease = tmp_path / "runs", 1.5
     workers = [crew.worker(lease=lease, executors=2) for _ in range(2)]
-    ids = list(mlq.post_many([{"file": str(file), "seconds": 0.05}] * 300))
+    ids = list(mlq.post_many([{"file": str(file), "seconds": 0.05}] * 900))
     for n in range(4):
         zombie = workers[n % 2]
         before = len(runs(file, "begin"))
@@ -114,9 +115,8 @@ def test_a_machine_that_slept_past_the_lease_ends_its_jobs_when_it_wakes(crew: C
     assert worker.alive()
 
 
-@pytest.mark.parametrize(
-    "ahead", [3600.0, *(pytest.param(ahead, marks=pytest.mark.minutes) for ahead in (-3600.0, 86400.0, -86400.0))]
-)
+@pytest.mark.minutes
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 86400.0, -86400.0])
 def test_a_wrong_clock_on_the_wall_of_a_worker_changes_no_lease_and_no_schedule(
     crew: Crew, mlq: MLQ, tmp_path: Path, ahead: float
 ) -> None:

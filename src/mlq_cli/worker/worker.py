@@ -143,6 +143,8 @@ class Worker:
     def _may_claim(self, lane: Lane) -> bool:
         if self._stop_at is not None or (self._bells.listening(lane) and not self._refilled):
             return False
+        if self._outage.since is not None:
+            return False  # answers may not come back: what nobody hears of must not be taken from others
         # Callbacks wait until it is clear that this worker can start at all.
         ready = not lane.on_demand or all(other.ever_ready or other.on_demand for other in self._lanes)
         return ready and lane.room() > 0
@@ -203,6 +205,7 @@ class Worker:
     def _cut_off(self, error: MlqError) -> None:
         """Redis is away. Bells are hung up too: a connection may be dead without anybody telling us."""
         self._outage.began(error)
+        self._beat_at = 0.0  # by a heartbeat we find out when it is back
         for lane in self._lanes:
             self._bells.hang_up(lane)
 
@@ -234,7 +237,8 @@ class Worker:
 
     # --- leases and outcomes ---------------------------------------------------------------------------------------
     def _heartbeat(self) -> Call[dict[Held, str]]:
-        held = [*self._outbox.held(), *self._outbox.releases]
+        # Not what is to be given back: were that never to arrive, its lease must end.
+        held = self._outbox.held()
         for lane in self._lanes:
             held += lane.held()
         beat = BEAT_BUSY if held else BEAT_IDLE

@@ -81,7 +81,7 @@ CLAIM = Key(
     "claim:<lane>",
     "string",
     "token and ids of a worker's last claim, to answer it again",
-    "a lease",
+    "an hour",
     expires=True,
 )
 ONCE = Key(

@@ -4,7 +4,8 @@
 --      empty: 1 when the queues hold no more; next_due: seconds until a scheduled job is due, or ''
 --      withheld: seconds for which jobs that look lost are still left alone, or ''
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
--- Sending it again after a lost reply answers the same jobs: the token is remembered for a lease.
+-- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
+-- so the token is remembered for long.
 --@include call drain job move stats bell settle pulse due
 
 local answer = {'ok', 0, '', ''}
@@ -113,6 +114,6 @@ if next_due then
   answer[3] = tostring(math.max(0, next_due - now))
 end
 if #ids > 0 then
-  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease))
+  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer
