@@ -31,7 +31,7 @@ test: setup ## run the tests on the embedded server (minutes)
 	$(BIN)/python -m pytest
 
 faults: setup ## break everything around mlq and see that nothing is lost (minutes)
-	$(BIN)/python -m pytest tests/faults -m ''
+	$(BIN)/python -m pytest tests/faults tests/store/test_model.py -m ''
 
 test-demo: .demo/installed ## run the demo twice in a row
 	.demo/venv/bin/python docs/examples/digits/demo.py
