@@ -332,7 +332,7 @@ SETTINGS = settings(
 
 def test_whatever_is_said_to_the_store_it_does_what_its_model_says(redis_url: str) -> None:
     """The same examples each time; a failure is shown as the shortest list of steps that leads to it."""
-    run(redis_url, settings(SETTINGS, derandomize=True, max_examples=100, stateful_step_count=40))
+    run(redis_url, settings(SETTINGS, derandomize=True, max_examples=70, stateful_step_count=40))
 
 
 @pytest.mark.minutes

@@ -212,7 +212,9 @@ class StoreModel:
         """The token of this lane's last claim that got jobs answers those of them that it still holds."""
         last_token, last_ids = self.receipts.get(lane, ("", []))
         if last_token == token:
-            still = [self.jobs[job_id] for job_id in last_ids if self._held(Held(job_id, token))]
+            still = [job for job_id in last_ids if (job := self._held(Held(job_id, token)))]
+            for job in still:
+                job.score = self.now + rules.lease
             return [handed(job) for job in still], False, None, None
         grace, withheld, taken, next_due = self._pulse(rules.lease), None, [], []
         for queue in queues:

@@ -4,7 +4,7 @@
 --      empty: 1 when the queues hold no more; next_due: seconds until a scheduled job is due, or ''
 --      withheld: seconds for which jobs that look lost are still left alone, or ''
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
--- Sending it again after a lost reply answers the same jobs: the token is remembered for a lease.
+-- Sending it again after a lost reply answers the same jobs, for a whole lease: the token is remembered that long.
 --@include call drain job move stats bell settle pulse due
 
 local answer = {'ok', 0, '', ''}
@@ -30,17 +30,18 @@ local function hand_out(id, job, attempt)
   answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token})
 end
 
+local lease_until, waited = instant(now + args.lease), 0
 if again then
   for _, id in ipairs(ids) do
     local job = read(id)
     if job[1] == 'running' and job[6] == args.token then
+      renew(id, job[10], lease_until)  -- it begins only now: the lost answer may be older than a lease
       hand_out(id, job, tonumber(job[2]))
     end
   end
   return answer
 end
 
-local lease_until, waited = instant(now + args.lease), 0
 local function take(id, queue, job)
   local attempt = (job[2] or 0) + 1
   enter(id, queue, 'running', lease_until,
