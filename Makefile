@@ -33,6 +33,9 @@ test: setup ## run the tests on the embedded server (minutes)
 faults: setup ## break everything around mlq and see that nothing is lost (minutes)
 	$(BIN)/python -m pytest tests/faults tests/store/test_model.py -m ''
 
+mutants: setup ## take the guards away one by one and see that a test notices each (minutes)
+	$(BIN)/python tests/faults/mutants.py
+
 test-demo: .demo/installed ## run the demo twice in a row
 	.demo/venv/bin/python docs/examples/digits/demo.py
 	.demo/venv/bin/python docs/examples/digits/demo.py
@@ -61,4 +64,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults mutants test-demo test-servers check fmt docs build clean

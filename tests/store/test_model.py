@@ -42,7 +42,8 @@ POST = st.fixed_dictionaries(
     {
         "queue": st.sampled_from(QUEUES),
         "priority": st.sampled_from([0, 0, 7, -2047]),
-        "delay": st.sampled_from([None, None, 0, 4, 60]),
+        "delay": st.sampled_from([None, None, None, 0, 4, 60]),
+        "at": st.sampled_from([None, None, -5.0, 40.0]),
         "retries": st.sampled_from([None, 0, 2]),
         "timeout": st.sampled_from([None, 9.0]),
         "callback": st.sampled_from([None, "http://localhost/x"]),
@@ -81,27 +82,33 @@ class StoreMachine(RuleBasedStateMachine):
         return answer
 
     def some_held(self, picks: Sequence[int]) -> list[Held]:
-        """Pairs that were handed out, 0 being the newest; most of them are no longer anybody's."""
-        return [self.held[-1 - pick % len(self.held)] for pick in picks]
+        """Pairs that were handed out, 0 being the newest: of jobs that run, whoever runs them now, or of any."""
+        of_running = [held for held in self.held if self.model.states().get(held.id) is State.RUNNING]
+        lists = [of_running or self.held, self.held]
+        return [lists[pick % 3 == 2][-1 - pick // 3 % len(lists[pick % 3 == 2])] for pick in picks]
 
     def some_ids(self, picks: Sequence[int]) -> list[str]:
         ids = [*self.model.jobs, "99"]
         return [ids[pick % len(ids)] for pick in picks]
 
     # --- time ------------------------------------------------------------------------------------------------------
-    @rule(seconds=st.sampled_from([0.25, 3.0, 15.0]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.25, 3.0, 15.0, 17.0, 33.0, 300.0]))
+    def time_passes_and_nobody_is_heard_of(self, seconds: float) -> None:
         self.move(seconds)
 
-    @rule(seconds=st.sampled_from([17.0, 33.0, 300.0]))
-    def nobody_is_heard_of_for_long(self, seconds: float) -> None:
-        self.move(seconds)
-
-    @rule(steps=st.integers(1, 4))
-    def others_go_on_working(self, steps: int) -> None:
-        for _ in range(steps):
+    @rule(pick=PICK, taken_by=st.sampled_from(["w1", "w2", "nobody"]))
+    def a_worker_is_lost_while_others_go_on(self, pick: int, taken_by: str) -> None:
+        """One running job is not renewed until its lease is over; then somebody sweeps, and perhaps takes it."""
+        running = [job for job in self.model.jobs.values() if job.state is State.RUNNING]
+        lost = running[pick % len(running)] if running else None
+        held = [Held(job.id, job.token or "") for job in running if job is not lost]
+        for _ in range(3):
             self.move(12.0)
-            self.beat([], twice=False, rules=RULES["plain"])
+            self.beat(held, twice=False, rules=RULES["plain"])
+        queue = lost.queue if lost else "default"
+        self.sweep_queue(queue, "plain", None, 500, 0, twice=False)
+        if taken_by != "nobody":
+            self.take((queue,), 2, taken_by, "plain", as_before=False, twice=False)
 
     def move(self, seconds: float) -> None:
         self.model.now += seconds
@@ -112,15 +119,11 @@ class StoreMachine(RuleBasedStateMachine):
     def post(self, count: int, given: dict[str, Any], own: bool, picks: list[int], twice: bool) -> None:
         messages = [f"m{self.model.number}" * (1 + 40 * (i % 2)) for i in range(count)]
         ids = [f"own-{picks[i % len(picks)] % 4}" for i in range(count)] if own else None
+        if given["at"] is not None:  # said as seconds from now
+            given = {**given, "delay": None, "at": self.model.now + given["at"]}
         options = PostOptions(**given)
         call = self.store.post([pack(message) for message in messages], options, ids)
         self.both(call, lambda: self.model.post(messages, options, ids), twice)
-
-    @rule(seconds=st.sampled_from([-5.0, 0.0, 40.0]))
-    def post_for_an_instant(self, seconds: float) -> None:
-        options = PostOptions(at=self.model.now + seconds)
-        call = self.store.post([pack("at")], options)
-        self.both(call, lambda: self.model.post(["at"], options, None), False)
 
     @rule(
         worker=st.sampled_from(["w1", "w2", "w3"]),
@@ -131,6 +134,11 @@ class StoreMachine(RuleBasedStateMachine):
         twice=TWICE,
     )
     def claim(self, worker: str, count: int, queues: tuple[str, ...], rules: str, as_before: bool, twice: bool) -> None:
+        self.take(queues, count, worker, rules, as_before=as_before, twice=twice)
+
+    def take(
+        self, queues: tuple[str, ...], count: int, worker: str, rules: str, *, as_before: bool, twice: bool
+    ) -> None:
         """`as_before`: with the token of this lane's last claim, whose answer was lost much earlier."""
         lane = f"{worker}:{'callbacks' if CALLBACKS in queues else 'jobs'}"
         self.tokens += 1
@@ -185,34 +193,37 @@ class StoreMachine(RuleBasedStateMachine):
         twice=TWICE,
     )
     def sweep(self, queue: str, rules: str, timeout: float | None, limit: int, offset: int, twice: bool) -> None:
+        self.sweep_queue(queue, rules, timeout, limit, offset, twice)
+
+    def sweep_queue(self, queue: str, rules: str, timeout: float | None, limit: int, offset: int, twice: bool) -> None:
         call = self.store.sweep(queue, rules=RULES[rules], timeout=timeout, limit=limit, offset=offset)
         self.both(call, lambda: self.model.sweep(queue, RULES[rules], timeout, limit, offset), twice)
 
     # --- what people do to jobs ------------------------------------------------------------------------------------
-    @rule(picks=PICKS, twice=TWICE)
-    def cancel(self, picks: list[int], twice: bool) -> None:
-        ids = self.some_ids(picks)
-        self.both(self.store.cancel(ids), lambda: self.model.cancel(ids), twice)
-
-    @rule(picks=PICKS, twice=TWICE)
-    def requeue(self, picks: list[int], twice: bool) -> None:
-        ids = self.some_ids(picks)
-        self.both(self.store.requeue(ids), lambda: self.model.requeue(ids), twice)
-
-    @rule(queue=QUEUE, limit=LIMIT, twice=TWICE)
-    def release_queue(self, queue: str, limit: int, twice: bool) -> None:
-        call = self.store.release_queue(queue, limit=limit)
-        self.both(call, lambda: self.model.release_queue(queue, limit), twice, harmless=False)
-
-    @rule(queue=QUEUE, state=st.sampled_from([s for s in State if s is not State.BLOCKED]), limit=LIMIT, twice=TWICE)
-    def purge(self, queue: str, state: State, limit: int, twice: bool) -> None:
-        call = self.store.purge(queue, state, limit=limit)
-        self.both(call, lambda: self.model.purge(queue, state, limit), twice)
-
-    @rule(queue=QUEUE, paused=st.booleans(), twice=TWICE)
-    def pause(self, queue: str, paused: bool, twice: bool) -> None:
-        call = self.store.pause(queue, paused=paused)
-        self.both(call, lambda: self.model.pause(queue, paused), twice, harmless=True)
+    @rule(
+        what=st.sampled_from(["cancel", "requeue", "requeue", "release", "purge", "pause", "resume"]),
+        picks=PICKS,
+        queue=QUEUE,
+        state=st.sampled_from([state for state in State if state is not State.BLOCKED]),
+        limit=LIMIT,
+        twice=TWICE,
+    )
+    def an_operator(self, what: str, picks: list[int], queue: str, state: State, limit: int, twice: bool) -> None:
+        store, model, ids = self.store, self.model, self.some_ids(picks)
+        match what:
+            case "cancel":
+                self.both(store.cancel(ids), lambda: model.cancel(ids), twice)
+            case "requeue":
+                self.both(store.requeue(ids), lambda: model.requeue(ids), twice)
+            case "release":
+                call = store.release_queue(queue, limit=limit)
+                self.both(call, lambda: model.release_queue(queue, limit), twice, harmless=False)
+            case "purge":
+                call_purge = store.purge(queue, state, limit=limit)
+                self.both(call_purge, lambda: model.purge(queue, state, limit), twice)
+            case _:
+                pausing = store.pause(queue, paused=what == "pause")
+                self.both(pausing, lambda: model.pause(queue, what == "pause"), twice, harmless=True)
 
     # --- after each step -------------------------------------------------------------------------------------------
     @invariant()

@@ -104,6 +104,10 @@ class StoreModel:
         found = [job for job in self.jobs.values() if (job.queue, job.state) == (queue, state)]
         return sorted(found, key=lambda job: (job.score, job.id))
 
+    def states(self) -> dict[str, State]:
+        """The states of all jobs."""
+        return {job.id: job.state for job in self.jobs.values()}
+
     def _held(self, held: Held) -> ModelJob | None:
         """The job, if this is the pair that its holder has."""
         job = self.jobs.get(held.id)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlq_cli import MLQ
+from mlq_cli.model.errors import StoreUnavailable
 from mlq_cli.model.rules import Rules
+from mlq_cli.store.base import Call, Claims
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
@@ -69,6 +71,49 @@ def worker_here(mlq: MLQ) -> Iterator[Worker]:
     worker.stop()
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def lose(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bool], list[str]]:
+    """Return a function: the next two writes that hold this verb are lost, or only their answers are."""
+
+    def begin(verb: str, arrives: bool) -> list[str]:
+        send, lost = mlq.store.run, []
+
+        def run(*calls: Call[Any], meanwhile: Any = None) -> list[Any]:
+            losing = len(lost) < 2 and any(call.verb == verb for call in calls)
+            answers = send(*calls, meanwhile=meanwhile) if arrives or not losing else []
+            if not losing or (verb == "claim" and not any(isinstance(each, Claims) and each.jobs for each in answers)):
+                return answers
+            lost.append(verb)
+            raise StoreUnavailable("nobody answers")
+
+        monkeypatch.setattr(mlq.store, "run", run)
+        return lost
+
+    return begin
+
+
+@pytest.mark.parametrize("arrives", [False, True], ids=["it is lost", "its answer is lost"])
+def test_an_outcome_without_an_answer_is_sent_again(
+    mlq: MLQ, worker_here: Worker, lose: Any, tmp_path: Path, arrives: bool
+) -> None:
+    lost = lose("finish", arrives)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 0})
+    assert mlq.wait(job_id, 20) == "slept"
+    wait_until(lambda: len(lost) == 2)
+    wait_until(lambda: (mlq.counts()[0].stats["succeeded"], mlq.get_job(job_id)["attempt"]) == (1, 1))
+    assert len((tmp_path / "ran").read_text().splitlines()) == 1
+
+
+def test_a_claim_without_an_answer_gets_the_same_jobs_when_it_asks_again(
+    mlq: MLQ, worker_here: Worker, lose: Any, tmp_path: Path
+) -> None:
+    """Otherwise they would wait for the end of a lease that nobody knows of."""
+    lost = lose("claim", True)
+    job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 0})
+    assert mlq.wait(job_id, 20) == "slept"
+    assert len(lost) == 2 and mlq.get_job(job_id)["attempt"] == 1
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")

@@ -75,7 +75,7 @@ class SimulatedWorker:
                 self._complete(held)
         calls, said = self._draft or self._turn()
         self._draft = None
-        if world.chance(0.05 if said.finished else 0.01):
+        if world.chance(0.1 if said.finished else 0.03 if said.renewed or said.released else 0.005):
             self._draft = (calls, said)
             self.sleep(world.dice.uniform(5, 70))
             return
@@ -154,6 +154,7 @@ class Producer:
         self._store = world.connect()
         self._unanswered: Call[Any] | None = None
         self._posts = 0
+        self._messages = 0  # in the last of them
         self.acknowledged: set[str] = set()
 
     def act(self) -> None:
@@ -163,7 +164,8 @@ class Producer:
         call = self._unanswered or self._new()
         self._unanswered = call
         try:
-            ((ids, _),) = self._world.say(self.name, self._store, [call], Said(0.0))
+            said = Said(0.0, post=f"{self.name}.{self._posts}", messages=self._messages)
+            ((ids, _),) = self._world.say(self.name, self._store, [call], said)
         except SilenceError:
             if dice.random() < 0.1:
                 self._unanswered = None  # it dies before it can ask again
@@ -174,7 +176,7 @@ class Producer:
     def _new(self) -> Call[Any]:
         dice = self._world.dice
         self._posts += 1
-        count = dice.choice([1, 1, 3, 6])
+        count = self._messages = dice.choice([1, 1, 3, 6])
         own = [f"{self.name}-{self._posts}-{i}" for i in range(count)] if dice.random() < 0.3 else None
         options = PostOptions(
             queue=dice.choice(QUEUES),

@@ -30,6 +30,8 @@ class Said:
     released: set[Held] = field(default_factory=set)
     progress: set[Held] = field(default_factory=set)
     claims: set[str] = field(default_factory=set)  # tokens
+    post: str = ""  # which one: sent again, it is the same
+    messages: int = 0  # that it holds
     asked_for: set[str] = field(default_factory=set)  # ids that an operator names
     release_all: bool = False  # an operator gives back whatever runs
     allowed: float | None = None  # seconds that a job may run at all, says a reaper
@@ -58,6 +60,7 @@ class Witness:
         self.live: set[str] = set()
         self.ran: dict[str, list[str]] = {}  # every token that each job was claimed with
         self.told: Counter[str] = Counter()  # callbacks of each job
+        self.made: Counter[str] = Counter()  # jobs that came of each post
         self.ends: Counter[str] = Counter()  # and how often it came to an end
         self.seen: Counter[str] = Counter()  # what has happened in this world at all
         self._heard_at: float | None = None
@@ -127,7 +130,8 @@ class Witness:
             told = unpack(after.fields[b"msg"])["job_id"]
             self.told[told] += 1
         else:
-            assert "post" in said.verbs, f"job {job_id} comes from nowhere"
+            self.made[said.post] += 1
+            assert self.made[said.post] <= said.messages, f"job {job_id} comes from nowhere, or was posted twice"
         self.ran[job_id] = []
         if after.state is State.RUNNING:  # a callback that was claimed by the write that brought it about
             self._began(job_id, after, said, str(after))
