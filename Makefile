@@ -31,7 +31,10 @@ test: setup ## run the tests on the embedded server (minutes)
 	$(BIN)/python -m pytest
 
 faults: setup ## break everything around mlq and see that nothing is lost (minutes)
-	$(BIN)/python -m pytest tests/faults -m ''
+	$(BIN)/python -m pytest tests/faults tests/store/test_model.py -m ''
+
+mutants: setup ## take the guards away one by one and see that a test notices each (minutes)
+	$(BIN)/python tests/faults/mutants.py
 
 chaos: setup ## kill workers and servers under 100 000 jobs and judge what became of them (minutes; ARGS='--seed 7')
 	PYTHONPATH=tests/faults:tests/support $(BIN)/python -m harness.chaos $(ARGS)
@@ -64,4 +67,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers check fmt docs build clean

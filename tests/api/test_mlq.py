@@ -15,6 +15,7 @@ from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Progress
+from mlq_cli.store.redis.waiting import RedisWatch
 from tests_support import wait_until
 
 
@@ -72,6 +73,15 @@ def test_the_result_of_a_wait_comes_as_soon_as_it_is_there(mlq: MLQ) -> None:
     threading.Timer(0.2, run_next, (mlq, "done")).start()
     assert mlq.wait(job_id, 5) == "done"
     assert mlq.wait(job_id, 0) == "done"
+
+
+def test_a_wait_that_hears_nothing_looks_by_itself(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are a hint: one that falls into a gap of the connection is never said again."""
+    deaf = RedisWatch(mlq.store._wire, "a channel where nobody speaks")  # type: ignore[attr-defined]
+    monkeypatch.setattr(mlq.store, "watch", lambda: deaf)
+    job_id = mlq.post("x")
+    threading.Timer(0.2, run_next, (mlq, "done")).start()
+    assert mlq.wait(job_id, 5) == "done"
 
 
 def test_a_wait_that_is_over_says_that_the_job_goes_on(mlq: MLQ) -> None:

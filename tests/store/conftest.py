@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgpack
 import pytest
 
 from mlq_cli.model.job import Record, State
@@ -14,25 +12,9 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
-from mlq_cli.store.base import Call, Claims, Held
+from mlq_cli.store.base import Claims, Held
 from mlq_cli.store.redis import endpoint_at
-from mlq_cli.store.redis.store import RedisStore
-
-START = 1_800_000_000.0
-
-
-class TimedStore(RedisStore):
-    """A RedisStore on a clock of its own: every script is given `now`."""
-
-    now = START
-
-    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
-        timed = []
-        for call in calls:
-            named = msgpack.unpackb(call.args[0], raw=True)
-            named[b"now"] = self.now
-            timed.append(replace(call, args=[msgpack.packb(named, use_bin_type=False), *call.args[1:]]))
-        return super().run(*timed, meanwhile=meanwhile)
+from timed_store import START, TimedStore
 
 
 class Bench:

@@ -99,6 +99,14 @@ def begun_at(msg: Any) -> float:
     return began
 
 
+def hold_the_lock(msg: Any) -> Any:
+    """Say that it began by a file, then hold the interpreter's lock in C; the file also counts the runs."""
+    with open(msg["file"], "a") as file:
+        file.write(f"{os.getpid()}\n")
+    ctypes.PyDLL(None).sleep(msg["seconds"])
+    return "held"
+
+
 def report_forever(msg: Any, ctx: Any) -> Any:
     for done in range(100):
         ctx.update_progress({"done": done})

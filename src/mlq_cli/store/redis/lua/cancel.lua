@@ -11,8 +11,7 @@ for i = 2, #ARGV do
     answer[i] = job.state or 'missing'
   else
     answer[i] = 'ok'
-    if job.state ~= 'canceled' then
-      leave(job.id, job.queue, job.state)
+    if job.state ~= 'canceled' and leave(job.id, job.queue, job.state) then
       jobs[#jobs + 1] = job
     end
   end

@@ -13,9 +13,10 @@ local accepted, ended, run_seconds = {}, {}, {}
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
   if job.state == 'running' and job.token == ARGV[i + 1] then
-    leave(job.id, job.queue, 'running')
-    job.at = i
-    accepted[#accepted + 1] = job
+    if leave(job.id, job.queue, 'running') then
+      job.at = i
+      accepted[#accepted + 1] = job
+    end
   elseif job.token ~= ARGV[i + 1] or job.state == 'canceled' then
     answer[#answer + 1] = job.id
     answer[#answer + 1] = job.state or 'missing'

@@ -12,8 +12,7 @@ end
 local jobs = {}
 local function gather(id, token)
   local job = read_job(id)
-  if job.state == 'running' and (not token or job.token == token) then
-    leave(id, job.queue, 'running')
+  if job.state == 'running' and (not token or job.token == token) and leave(id, job.queue, 'running') then
     jobs[#jobs + 1] = job
   end
 end

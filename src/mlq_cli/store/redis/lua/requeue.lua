@@ -13,8 +13,9 @@ local answer, jobs, rung = {'ok'}, {}, {}
 for i = 2, #ARGV do
   local job = read_job(ARGV[i])
   if job.state == 'dead' or job.state == 'canceled' then
-    leave(job.id, job.queue, job.state)
-    jobs[#jobs + 1] = job
+    if leave(job.id, job.queue, job.state) then
+      jobs[#jobs + 1] = job
+    end
     answer[i] = 'ok'
   else
     answer[i] = job.state or 'missing'

@@ -4,6 +4,7 @@
 -- and brings them in (`bring_in`). Taking out comes first for a reason: ZREM needs no memory, and once a script has
 -- written, Redis lets it finish although `maxmemory` is reached. So workers can settle what a full Redis holds.
 local leaving, entering, news = {}, {}, {}
+local gone = {}  -- ids that are leaving
 
 -- The list of one state and queue; tables in tables, for joining strings a job is what would cost most here.
 local function list_of(lists, queue, state)
@@ -28,14 +29,20 @@ local function send(command, lists)
   end
 end
 
+-- False when it is leaving already: a call may name a job twice, but moves it once.
 local function leave(id, queue, state)
+  if gone[id] then
+    return false
+  end
+  gone[id] = true
   local list = list_of(leaving, queue, state)
   list[#list + 1] = id
+  return true
 end
 
 local function take_out()
   send('ZREM', leaving)
-  leaving = {}
+  leaving, gone = {}, {}
 end
 
 -- `score`: when somebody must look again (due at, lease until), when it ended, or a queued job's place.

@@ -1,0 +1,257 @@
+"""The guards that keep the promise, how each is taken away, and the test that must notice.
+
+A text that no longer fits, because the code has changed, is an error: put in how that guard is written now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src"
+LUA = "mlq_cli/store/redis/lua"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What stands in a file exactly once, and what takes its place."""
+
+    file: str  # below src/
+    before: str
+    after: str
+
+    def apply(self, source: Path) -> None:
+        """Change the file. Raises ValueError unless the text stands there exactly once."""
+        path = source / self.file
+        text = path.read_text() if path.exists() else ""
+        if text.count(self.before) != 1:
+            raise ValueError(f"src/{self.file} holds {text.count(self.before)} times: {self.before.strip()!r}")
+        path.write_text(text.replace(self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """mlq without one of its guards."""
+
+    name: str
+    guard: str
+    test: str  # its file and name below tests/; a test with parameters is meant as a whole
+    changes: tuple[Change, ...]
+
+
+def mutant(name: str, guard: str, test: str, *changes: tuple[str, str, str]) -> Mutant:
+    return Mutant(name, guard, test, tuple(Change(*change) for change in changes))
+
+
+OWN = "  if job.state == 'running' and job.token == ARGV[i + 1] then"
+HELD = "  if job[1] == 'running' and job[2] == ARGV[i + 1] then"
+CRASHED = '                log.error("job %s crashed its executor: %s", job.id, how)\n'
+TAKEN = "        return self.outcomes[:most]\n"
+
+#: Those that the research on faults asks for, in its order (section 4.0).
+ASKED_FOR = (
+    mutant(
+        "1-finish-done",
+        "a result counts only with the token of the job's claim",
+        "store/test_verbs.py::test_a_late_outcome_is_refused_and_counted",
+        (f"{LUA}/finish.lua", OWN, OWN.replace("job.token ==", "ARGV[i + 2] == 'done' or job.token ==")),
+    ),
+    mutant(
+        "2-finish-error",
+        "an error counts only with the token of the job's claim",
+        "store/test_fences.py::test_a_late_error_is_refused_and_changes_nothing",
+        (f"{LUA}/finish.lua", OWN, OWN.replace("job.token ==", "ARGV[i + 2] ~= 'done' or job.token ==")),
+    ),
+    mutant(
+        "3-heartbeat",
+        "only the holder renews a lease",
+        "store/test_fences.py::test_a_late_heartbeat_renews_nothing_and_is_told_so",
+        (f"{LUA}/heartbeat.lua", HELD, "  if job[1] == 'running' then"),
+    ),
+    mutant(
+        "4-progress",
+        "only the holder says how far a job is",
+        "store/test_verbs.py::test_progress_is_kept_while_the_job_runs_and_only_from_its_holder",
+        (f"{LUA}/progress.lua", HELD, "  if job[1] == 'running' then"),
+    ),
+    mutant(
+        "5-sweep-state",
+        "what is given back is running by its record, not by its entry alone",
+        "store/test_fences.py::test_a_sweep_looks_at_the_record_before_it_gives_a_job_back",
+        (f"{LUA}/lib/due.lua", "    if job.state == state then", "    if job.state then"),
+    ),
+    mutant(
+        "6-grace",
+        "after an outage nothing is given back for a lease",
+        "store/test_verbs.py::test_after_an_outage_living_workers_have_a_lease_to_speak_up",
+        (f"{LUA}/lib/pulse.lua", "  if not heard_at or now - heard_at > lease / 2 then", "  if false then"),
+    ),
+    mutant(
+        "7-pop-then-record",
+        "what leaves the queue enters `running`, under a lease, in the same script",
+        "store/test_verbs.py::test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times",
+        (
+            f"{LUA}/claim.lua",
+            "  enter(id, queue, 'running', lease_until,\n",
+            "  redis.call('HSET', job_key(id), 'state', 'running',\n",
+        ),
+    ),
+    mutant(
+        "8-post-twice",
+        "a post that is sent again makes no second job",
+        "store/test_verbs.py::test_a_post_whose_answer_was_lost_makes_no_second_job",
+        (f"{LUA}/post.lua", "  if last[1] == args.serial then", "  if false then"),
+    ),
+    mutant(
+        "9-result",
+        "the result is written together with the state",
+        "store/test_verbs.py::test_every_result_comes_back_as_it_was",
+        (f"{LUA}/finish.lua", "    fields[3], fields[4] = 'result', result\n", ""),
+    ),
+    mutant(
+        "10-callback",
+        "the callback's job is stored together with the outcome",
+        "store/test_verbs.py::test_a_callback_is_stored_with_the_outcome_it_tells_of",
+        (f"{LUA}/lib/settle.lua", "  if job.callback then\n", "  if false then\n"),
+    ),
+    mutant(
+        "11-heartbeat-place",
+        "leases are renewed whatever the executor does",
+        "worker/test_leases.py::test_a_job_that_holds_the_interpreter_keeps_its_lease",
+        (
+            "mlq_cli/worker/worker.py",
+            "        if now >= self._beat_at:",
+            "        if now >= self._beat_at and not any(lane.busy for lane in self._lanes):",
+        ),
+    ),
+    mutant(
+        "12-exit-0",
+        "only an outcome is a success, an exit code is not",
+        "worker/test_misbehaving.py::test_a_crash_is_told_from_an_exception_and_the_next_job_runs_within_a_second",
+        (
+            "mlq_cli/worker/lane.py",
+            CRASHED,
+            '                if "code 0 " in how:\n'
+            '                    done = Outcome(job.id, job.token, "done", 0.0, b"", b"\\xc0")\n'
+            "                    self._outbox.outcomes.append(done)\n"
+            "                    continue\n" + CRASHED,
+        ),
+    ),
+    mutant(
+        "13-attempt",
+        "an attempt is counted when it is claimed",
+        "store/test_fences.py::test_an_attempt_is_counted_when_it_begins",
+        (f"{LUA}/claim.lua", "'attempt', attempt, 'processing_started'", "'processing_started'"),
+        (
+            f"{LUA}/finish.lua",
+            "for _, job in ipairs(accepted) do\n",
+            "for _, job in ipairs(accepted) do\n  redis.call('HINCRBY', job_key(job.id), 'attempt', 1)\n",
+        ),
+    ),
+    mutant(
+        "14-clock",
+        "leases are measured by Redis' clock",
+        "store/test_fences.py::test_a_workers_clock_that_is_wrong_makes_no_lease_longer_or_shorter",
+        (
+            "mlq_cli/store/redis/store.py",
+            '            "lane": lane,\n',
+            '            "lane": lane,\n            "now": __import__("time").time(),\n',
+        ),
+    ),
+    mutant(
+        "15-pub-sub",
+        "whoever waits for a job looks at it now and then",
+        "api/test_mlq.py::test_a_wait_that_hears_nothing_looks_by_itself",
+        ("mlq_cli/waiting.py", "\nLOOK_SECONDS = 2.0", "\nLOOK_SECONDS = 1e6"),
+    ),
+)
+
+#: Guards of our own making.
+EXTRA = (
+    mutant(
+        "release-token",
+        "only the holder gives a job back",
+        "store/test_fences.py::test_a_late_release_gives_nothing_back",
+        (f"{LUA}/release.lua", "(not token or job.token == token)", "true"),
+    ),
+    mutant(
+        "claim-receipt",
+        "a claim that is sent again answers the same jobs",
+        "store/test_verbs.py::test_a_claim_that_is_sent_again_answers_the_same_jobs",
+        (f"{LUA}/claim.lua", "local again = last and last[1] == args.token", "local again = false"),
+    ),
+    mutant(
+        "claim-renews",
+        "the jobs of a claim that is answered again have a whole lease before them",
+        "store/test_fences.py::test_a_claim_that_is_answered_again_lasts_a_whole_lease_from_then",
+        (f"{LUA}/claim.lua", "      renew(id, job[10], lease_until)", ""),
+    ),
+    mutant(
+        "drop-token",
+        "whoever loses a job for good is told so",
+        "store/test_verbs.py::test_the_holder_of_a_job_that_was_given_back_too_often_is_told_and_refused",
+        (f"{LUA}/lib/due.lua", "    drop_token(job)", ""),
+    ),
+    mutant(
+        "poison",
+        "a job that takes its workers down with it is dead in the end",
+        "store/test_verbs.py::test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times",
+        (f"{LUA}/lib/due.lua", "    if retries > max_retries then", "    if false then"),
+    ),
+    mutant(
+        "named-twice",
+        "a job that one call names twice moves once",
+        "store/test_named_twice.py::test_a_job_that_is_released_twice_at_once_gets_one_attempt_back",
+        (f"{LUA}/lib/move.lua", "  if gone[id] then", "  if false then"),
+    ),
+    mutant(
+        "unspent",
+        "giving back spends no attempt",
+        "store/test_verbs.py::test_a_released_job_is_first_again_with_no_attempt_spent",
+        (f"{LUA}/release.lua", "math.max(0, job.attempt - 1)", "job.attempt"),
+    ),
+    mutant(
+        "drain",
+        "a full Redis still lets workers settle",
+        "store/test_verbs.py::test_a_full_redis_still_lets_workers_settle",
+        (f"{LUA}/lib/drain.lua", "redis.call('ZREM', workers_key, '')", ""),
+    ),
+    mutant(
+        "fence",
+        "what could not be renewed in time is ended",
+        "worker/test_leases.py::test_a_worker_that_cannot_renew_ends_what_runs",
+        ("mlq_cli/worker/worker.py", "                self._fence(now)\n", ""),
+    ),
+    mutant(
+        "boot-time",
+        "the time to renew goes on while the machine sleeps",
+        "worker/test_leases.py::test_a_worker_whose_machine_slept_ends_what_runs",
+        ("mlq_cli/worker/worker.py", "time.clock_gettime(time.CLOCK_BOOTTIME)", "time.monotonic()"),
+    ),
+    mutant(
+        "guard",
+        "what a job has started ends with its worker",
+        "worker/test_misbehaving.py::test_what_a_job_has_started_ends_with_its_executor",
+        ("mlq_cli/worker/child.py", "    start_guard(numbers[2])\n", "    os.close(numbers[2])\n"),
+    ),
+    mutant(
+        "outbox",
+        "an outcome is kept until Redis has answered",
+        "worker/test_leases.py::test_an_outcome_without_an_answer_is_sent_again",
+        (
+            "mlq_cli/worker/outbox.py",
+            TAKEN,
+            "        taken, self.outcomes = self.outcomes[:most], self.outcomes[most:]\n        return taken\n",
+        ),
+    ),
+    mutant(
+        "claim-token",
+        "a claim without an answer is sent again with the same token",
+        "worker/test_leases.py::test_a_claim_without_an_answer_gets_the_same_jobs_when_it_asks_again",
+        (
+            "mlq_cli/worker/worker.py",
+            "self._tokens.setdefault(lane.name, os.urandom(8).hex())",
+            "self._tokens[lane.name] = os.urandom(8).hex()",
+        ),
+    ),
+)
