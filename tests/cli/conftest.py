@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +79,11 @@ def one_line_error(done: subprocess.CompletedProcess[bytes]) -> str:
     assert len(errors) == 1, lines
     assert all(line.startswith(("error: ", "hint: ")) for line in lines), lines
     return errors[0].removeprefix("error: ")
+
+
+@pytest.fixture(autouse=True)
+def _own_limit_of_digits() -> Iterator[None]:
+    """What writes JSON lifts Python's limit for the process, which for commands is their own."""
+    before = sys.get_int_max_str_digits()
+    yield
+    sys.set_int_max_str_digits(before)
