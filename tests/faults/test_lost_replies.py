@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from harness.bench import Bench
 from harness.crew import Crew
 from harness.proxy import FaultProxy
 from harness.verdict import assert_each_ended_once
@@ -20,8 +19,10 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Held, Progress
+from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.scripts import verbs
 from tests_support import wait_until
+from timed_store import Bench
 
 
 @pytest.fixture
@@ -145,7 +146,17 @@ def pause(bench: Any, n: int) -> None:
     assert bench.store.ask(bench.store.pause("default", paused=False)) == n
 
 
+def audit(bench: Any, n: int) -> None:
+    bench.post("x")
+    (orphan,) = bench.post("y" * 100)
+    bench.store._read([("DEL", layout.JOB(bench.store.namespace, orphan))])
+    assert list(bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None))
+    assert bench.store._read([("EXISTS", layout.MSG(bench.store.namespace, orphan))]) == [0]
+    assert len(bench.store.ids(None, [State.QUEUED], None)) == n, "what belongs there is left alone"
+
+
 SCENES: dict[str, list[Callable[[Any, int], None]]] = {
+    "audit": [audit],
     "cancel": [cancel],
     "claim": [claim],
     "finish": [finish, finish_with_an_error],

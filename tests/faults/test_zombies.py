@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from harness.bench import Bench
 from harness.crew import Crew
 from harness.verdict import assert_each_ended_once, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.store.base import Held
 from tests_support import wait_until
+from timed_store import Bench
 
 
 @pytest.fixture

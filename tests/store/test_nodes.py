@@ -279,6 +279,7 @@ class Moving:
 
     address = "fake://cluster"
     hint = "it is only a fake"
+    moves = True
 
     def __init__(self, *ports: int) -> None:
         self._ports = list(ports)

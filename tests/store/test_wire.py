@@ -20,6 +20,7 @@ class FakeEndpoint:
 
     address = "fake://server"
     hint = "it is only a fake"
+    moves = False
 
     def __init__(self) -> None:
         self.server = fakeredis.FakeServer()

@@ -18,6 +18,7 @@ class ClusterEndpoint:
     """The primary that serves the slot of a namespace: redis+cluster://host:7000,host2:7001."""
 
     data = None
+    moves = True
 
     def __init__(self, url: str, namespace: str) -> None:
         self._url = NodesUrl(url, "cluster", port=6379)

@@ -33,6 +33,7 @@ ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyo
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 WATCH_SECONDS = 1.0  # between two looks whether an endpoint still leads where it did
 MOVING_SECONDS = 2.0  # to look for the node that jobs have moved to
+ONCE_MORE = 0.01  # seconds in which a node that nobody looks for is tried again: its name may mean another one by now
 
 # Words of answers that mean «not now, not here»: an unready server, or the wrong one. They are looked for in the text,
 # for Redis 6.2 wraps what a command inside a script answers into an error of its own; redis-py takes some of them off.
@@ -63,6 +64,7 @@ class Endpoint(Protocol):
 
     address: str  # for people; holds no password
     hint: str  # what to do when it cannot be reached
+    moves: bool  # whether it may lead to another node a moment later
 
     @property
     def data(self) -> ServerFolder | None:
@@ -84,6 +86,7 @@ class UrlEndpoint:
     """A Redis named by a URL: redis://, rediss:// or unix://."""
 
     data = None
+    moves = False
 
     def __init__(self, url: str) -> None:
         try:
@@ -157,7 +160,8 @@ class Wire:
         been carried out, and the order holds. Raises StoreUnavailable or NotAllowed.
         """
         answers = self._attempt(commands, meanwhile)
-        deadline, pause = time.monotonic() + MOVING_SECONDS, 0.0
+        patience = MOVING_SECONDS if self.endpoint.moves else ONCE_MORE
+        deadline, pause = time.monotonic() + patience, 0.0
         while words := {i: word for i, answer in enumerate(answers) if (word := _word(answer))}:
             self._forget_all()  # also for the others: a primary that was cut off says such things too
             first = next((i for i, word in words.items() if word in _ELSEWHERE), None)

@@ -58,6 +58,8 @@ class Status:
 class EmbeddedEndpoint:
     """The private server as somewhere to connect to. It is started when nothing answers."""
 
+    moves = False
+
     def __init__(self, binary: str | None = None, data: str | None = None) -> None:
         if data is None:
             import platformdirs

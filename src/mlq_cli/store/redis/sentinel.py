@@ -15,6 +15,7 @@ class SentinelEndpoint:
     """The primary of a service: redis+sentinel://host:26379,host2:26379/service/0."""
 
     data = None
+    moves = True
 
     def __init__(self, url: str) -> None:
         self._url = NodesUrl(url, "sentinel", port=26379)
