@@ -36,11 +36,14 @@ faults: setup ## break everything around mlq and see that nothing is lost (minut
 mutants: setup ## take the guards away one by one and see that a test notices each (minutes)
 	$(BIN)/python tests/faults/mutants.py
 
+chaos: setup ## kill workers and servers under 100 000 jobs and judge what became of them (minutes; ARGS='--seed 7')
+	PYTHONPATH=tests/faults:tests/support $(BIN)/python -m harness.chaos $(ARGS)
+
 test-demo: .demo/installed ## run the demo twice in a row
 	.demo/venv/bin/python docs/examples/digits/demo.py
 	.demo/venv/bin/python docs/examples/digits/demo.py
 
-test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, Redis 6.2, and Redis 7.0 where it is installed
+test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, 6.2 and an installed 7.0: alone, with sentinels, as a cluster
 	$(BIN)/python tests/servers.py
 
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh
@@ -64,4 +67,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults mutants test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers check fmt docs build clean

@@ -17,7 +17,8 @@ from uuid import uuid4
 import pytest
 
 from mlq_cli import MLQ
-from mlq_cli.store.redis.connect import UrlEndpoint, Wire
+from mlq_cli.store.redis import endpoint_at
+from mlq_cli.store.redis.connect import Endpoint, UrlEndpoint, Wire
 from mlq_cli.store.redis.layout import LAYOUT
 from tests_support import Server
 
@@ -30,13 +31,17 @@ StartWorker = Callable[..., subprocess.Popen[str]]
 def _quiet_environment() -> None:
     """Settings of whoever runs the tests must not reach them."""
     for name in [name for name in os.environ if name.startswith("MLQ_")]:
-        if name != "MLQ_TEST_SERVER":
+        if name not in ("MLQ_TEST_SERVER", "MLQ_TEST_URL"):
             del os.environ[name]
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The URL of a private server: the embedded one's binary, or MLQ_TEST_SERVER's."""
+    """The URL of a private server: the embedded one's binary, or MLQ_TEST_SERVER's. Or MLQ_TEST_URL, as it is."""
+    if url := os.environ.get("MLQ_TEST_URL"):
+        yield url
+        assert not (strange := strange_keys(url)), f"keys that layout.py does not name: {strange}"
+        return
     folder = Path(tempfile.mkdtemp(prefix="mlq", dir="/tmp"))
     with Server(folder) as server:
         yield server.url
@@ -106,11 +111,19 @@ def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Sta
 
 
 def strange_keys(url: str) -> list[str]:
-    """Return the keys on the server that match no pattern of the layout."""
-    (keys,) = Wire(UrlEndpoint(url)).exchange([("KEYS", "*")])
+    """Return the keys on the server, or on any node of the cluster, that match no pattern of the layout."""
     strange = []
-    for key in (key.decode() for key in keys):
-        namespace = key.partition("{")[2].partition("}")[0]
-        if not any(kind.matches(namespace, key) for kind in LAYOUT):
-            strange.append(key)
+    for endpoint in each_node(url):
+        (keys,) = Wire(endpoint).exchange([("KEYS", "*")])
+        for key in (key.decode() for key in keys):
+            namespace = key.partition("{")[2].partition("}")[0]
+            if not any(kind.matches(namespace, key) for kind in LAYOUT):
+                strange.append(key)
     return strange
+
+
+def each_node(url: str) -> list[Endpoint]:
+    """Return where a URL leads: the tests' cluster is named with all its nodes."""
+    if "+cluster" not in url:
+        return [endpoint_at(url, "any")]
+    return [UrlEndpoint(f"redis://{host}") for host in url.partition("://")[2].split(",")]

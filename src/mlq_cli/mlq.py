@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -18,6 +18,7 @@ from mlq_cli.store.base import Call, QueueCounts, Store, Swept
 from mlq_cli.waiting import wait_ended
 
 if TYPE_CHECKING:
+    from mlq_cli.model.finding import Finding
     from mlq_cli.worker.inprocess import Listening, Reaping
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -295,6 +296,16 @@ class MLQ:
                 swept = self.store.ask(self.store.sweep(queue, rules=rules, timeout=timeout, offset=offset))
                 total, offset = total.plus(swept), swept.next_offset
         return total
+
+    def doctor(self, *, repair: bool = False, looked: Callable[[int], None] | None = None) -> Iterator[Finding]:
+        """Yield how the installation, the server and the jobs are, in this order, well or not.
+
+        `repair` mends at once what needs no guess, without harm to whoever works meanwhile. `looked` is called now and
+        then with how much of the namespace was looked at. Raises StoreUnavailable when it comes to the server.
+        """
+        from mlq_cli.diagnosis import diagnose  # rarely wanted
+
+        return diagnose(self.profile, lambda: self.store, repair=repair, looked=looked or (lambda done: None))
 
     # --- listening in this process ---------------------------------------------------------------------------------
     def create_listener(self, function: F) -> F:

@@ -9,7 +9,9 @@ import pytest
 
 from mlq_cli import MLQ
 from mlq_cli.model.job import State
+from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.values import pack
 
 from .conftest import End, Run, one_line_error
 
@@ -101,6 +103,17 @@ def test_status_is_one_document_and_plain_lines_in_a_pipe(cli: Run, end: End, na
     assert document["queues"][0]["states"]["succeeded"] == 1
     assert cli("status").stdout.decode().split("\t")[:2] == ["default", "0"]
     assert cli("workers").stdout == b""
+
+
+def test_status_tells_of_lost_leases_and_refused_outcomes(cli: Run, mlq: MLQ) -> None:
+    mlq.post("x")
+    store, rules = mlq.store, Rules()
+    assert b"refused" not in cli("status").stderr
+    (job,) = store.ask(store.claim(["default"], 1, worker="w", lane="l", token="first", rules=rules)).jobs
+    mlq.release()
+    late = Outcome(job.id, "first", Kind.DONE, 0.1, b"", pack(1))
+    assert store.ask(store.finish([late], rules=rules)) == {job.id: "queued"}
+    assert b"1 outcomes refused: they came too late\n" in cli("status").stderr
 
 
 def test_settings_say_where_they_come_from(cli: Run, namespace: str) -> None:

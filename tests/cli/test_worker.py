@@ -40,6 +40,8 @@ def test_a_worker_logs_json_when_asked(cli: Run, mlq: MLQ, tasks: str) -> None:
         ("worker", "--fn", "a:b", "--log-format", "xml"),
         ("worker", "--fn", "a:b", "--max-jobs", "0"),
         ("worker", "--fn", "a:b", "--max-memory", "much"),
+        ("worker", "--fn", "a:b", "--memory-limit", "much"),
+        ("worker", "--fn", "a:b", "--memory-limit", "0"),
         ("worker", "--fn", "a:b", "--lease", "0"),
         ("worker", "--fn", "a:b", "-x", "0"),
         ("worker", "--fn", "a:b", "-x", "two"),

@@ -348,6 +348,8 @@ def test_a_secret_that_others_can_read_is_a_warning(write: Write, text: str, nam
         ({"url": "redis://h:1/2", "password": "p@/:"}, "redis://:p%40%2F%3A@h:1/2"),
         ({"url": "redis://u:old@h:1/2", "password": "new"}, "redis://u:new@h:1/2"),
         ({"url": "unix:///run/r.sock?db=1", "username": "u", "password": "p"}, "unix://u:p@/run/r.sock?db=1"),
+        ({"url": "redis+sentinel://a:1,[::1]:2/s/0", "password": "p"}, "redis+sentinel://:p@a:1,[::1]:2/s/0"),
+        ({"url": "redis+cluster://u:old@a,b:2?x=1", "password": "new"}, "redis+cluster://u:new@a,b:2?x=1"),
         ({"host": "h"}, "redis://h:6379/0"),
         ({"host": "h", "port": 1, "db": 2, "tls": True}, "rediss://h:1/2"),
         ({"host": "::1", "username": "ü", "password": "a b"}, "redis://%C3%BC:a%20b@[::1]:6379/0"),
@@ -381,6 +383,12 @@ def test_half_an_address_is_an_error(write: Write, redis: str) -> None:
         ("redis://:p@h/0", "redis://:****@h/0"),
         ("redis://u:p:p@p/@h/0", "redis://u:****@h/0"),
         ("unix:///s?db=1&password=p&a=b", "unix:///s?db=1&password=****&a=b"),
+        ("redis+cluster://u:p@h:1,i:2", "redis+cluster://u:****@h:1,i:2"),
+        ("redis+cluster://h:1,i:2", "redis+cluster://h:1,i:2"),
+        (
+            "redis+sentinel://h:1,i:2/s/0?sentinel_username=u&sentinel_password=p",
+            "redis+sentinel://h:1,i:2/s/0?sentinel_username=u&sentinel_password=****",
+        ),
     ],
 )
 def test_passwords_in_urls_are_masked(url: str, masked: str) -> None:

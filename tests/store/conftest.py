@@ -13,7 +13,7 @@ from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Claims, Held
-from mlq_cli.store.redis.connect import UrlEndpoint
+from mlq_cli.store.redis import endpoint_at
 from timed_store import START, TimedStore
 
 
@@ -21,7 +21,7 @@ class Bench:
     """Short words for the tests: a store, and what a worker does with it."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        self.store = TimedStore(UrlEndpoint(url), namespace)
+        self.store = TimedStore(endpoint_at(url, namespace), namespace)
         self.rules = Rules(lease=30.0, retries=0, backoff=1.0)
         self._tokens = 0
         # Somebody has been heard of, so no grace is due.

@@ -536,3 +536,34 @@ def test_a_full_redis_still_lets_workers_settle(bench: Bench) -> None:
     finally:
         bench.store._read([("CONFIG", "SET", "maxmemory", "0")])
     assert bench.post("d") == ["3"], "the refused post took no number"
+
+
+# --- sent again after a lost reply ------------------------------------------------------------------------------------
+def test_what_an_operator_asked_for_is_not_done_twice_when_its_answer_was_lost(bench: Bench) -> None:
+    store = bench.store
+    (dead,) = bench.post()
+    bench.fail(bench.take())
+    call = store.requeue([dead])
+    assert store.ask(call) == ["ok"]
+    bench.fail(bench.take())
+    assert store.ask(call) == ["ok"] and bench.state(dead) is State.DEAD, "dead again, and left alone"
+    assert store.ask(store.requeue([dead])) == ["ok"] and bench.state(dead) is State.QUEUED
+
+    bench.take()
+    call_release = store.release_queue("default")
+    assert store.ask(call_release) == 1
+    bench.take()
+    assert store.ask(call_release) == 1 and bench.state(dead) is State.RUNNING, "the new attempt goes on"
+
+    bench.post("a", "b", "c")
+    call_purge = store.purge("default", State.QUEUED, limit=2)
+    assert store.ask(call_purge) == (2, 1) == store.ask(call_purge)
+    assert len(store.ids(["default"], [State.QUEUED], None)) == 1
+
+
+def test_a_claim_that_is_sent_again_gives_a_whole_lease_again(bench: Bench) -> None:
+    (job_id,) = bench.post()
+    bench.claim(token="lost")
+    bench.at(25)
+    assert [job.id for job in bench.claim(token="lost").jobs] == [job_id]
+    assert bench.record(job_id)["lease_until"] == bench.store.now + 30

@@ -55,7 +55,7 @@ def show(common: Common) -> None:
 def check(common: Common) -> None:
     """Check the settings and connect to Redis; say what is wrong and what to do."""
     with common.mlq() as mlq:
-        server = mlq.store.server()
+        server = mlq.store.server(mlq.profile.limits.largest)
         address = mlq.store.address
     for doubt in server.doubts:
         complain(f"warning: {doubt}")

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,10 @@ from mlq_cli.model.durations import show_instant
 INSTANTS = frozenset({"timestamp", "processing_started", "processing_finished", "due_at", "lease_until"})
 
 
+#: JSON leaves these as they are; a terminal obeys some of them, and turns text around for others.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return one JSON document; on one line unless `indent` says otherwise."""
     # A result may be an integer of any size, or nested as deep as msgpack goes; it exists, so it is shown.
@@ -22,6 +27,7 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 5000))
     separators = (",", ":") if indent is None else (",", ": ")
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
+    text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.encode("utf-8", "replace").decode()  # a lone surrogate is no Unicode
 
 

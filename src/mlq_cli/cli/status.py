@@ -97,6 +97,8 @@ def _show(mlq: MLQ, output: Output, counts: list[QueueCounts], rates: Rates | No
         return
     columns = [*QUEUE_COLUMNS, *_STATS_COLUMNS, *(_rate_columns(rates) if rates is not None else [])]
     output.records(counts, columns, queue_document, empty="nothing was ever posted here")
+    if trouble := _trouble(counts):
+        output.say(trouble)
     output.say(_summary(mlq))
 
 
@@ -104,6 +106,13 @@ def _summary(mlq: MLQ) -> str:
     alive = len(mlq.workers())
     said = "no worker is alive" if not alive else f"{alive} worker{'s' * (alive != 1)} alive"
     return f"{said} · namespace {mlq.namespace} at {mlq.store.address}"
+
+
+def _trouble(counts: Sequence[QueueCounts]) -> str:
+    """Say what was lost and refused since the namespace began; empty when nothing was."""
+    words = {"lost": "leases lost with their worker", "refused": "outcomes refused: they came too late"}
+    sums = {what: sum(int(c.stats.get(name, 0)) for c in counts) for name, what in words.items()}
+    return " · ".join(f"{number} {what}" for what, number in sums.items() if number)
 
 
 def _watch_lines(mlq: MLQ, output: Output) -> None:

@@ -21,13 +21,14 @@ def _profile_flag(key: str, *names: str, help: str) -> typer.models.OptionInfo:
     """A flag over a setting of the profile, which reads the variable in the environment itself."""
     setting = SETTINGS[key]
     whole = setting.kind.accepts.startswith("a whole number")
+    size = setting.kind.accepts.startswith("a size")
     default = setting.default if whole or setting.default is None else f"{setting.default:g}s"
     option: typer.models.OptionInfo = typer.Option(
         *names,
-        metavar="N" if whole else "D",
+        metavar="N" if whole else "SIZE" if size else "D",
         help=help if default is None else f"{help}  [default: {default}]",
         allow_from_autoenv=False,
-        parser=None if whole else parse_duration,
+        parser=None if whole else parse_size if size else parse_duration,
     )
     return option
 
@@ -63,6 +64,10 @@ def worker(
         int | None,
         typer.Option("--max-memory", metavar="SIZE", help="Replace an executor that grew to this.", parser=parse_size),
     ] = None,
+    memory_limit: Annotated[
+        int | None,
+        _profile_flag("worker.memory_limit", "--memory-limit", help="Kill an executor whose job exceeds this."),
+    ] = None,
     timeout: Annotated[
         float | None, _profile_flag("worker.timeout", "--timeout", help="Longest time for one attempt.")
     ] = None,
@@ -97,7 +102,7 @@ def worker(
 
     flags = {
         "worker.executors": executors, "worker.timeout": timeout, "worker.grace": grace,
-        "worker.retries": retries, "worker.lease": lease,
+        "worker.retries": retries, "worker.lease": lease, "worker.memory_limit": memory_limit,
     }  # fmt: skip
     with common.mlq(flags) as mlq:
         settings = mlq.profile.worker
@@ -112,6 +117,7 @@ def worker(
             paths=tuple(path or ()),
             max_jobs=max_jobs,
             max_memory=max_memory,
+            memory_limit=settings.memory_limit,
             name=name,
             reload=reload,
         )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from mlq_cli.model.durations import parse_duration, parse_size
 from mlq_cli.model.errors import Misuse, UnknownKey
@@ -108,7 +108,11 @@ def _seconds(low: float) -> Kind:
 
 
 TEXT = Kind("text; in quotes if it looks like something else", _text)
-URL = Kind("a URL such as redis://host:6379/0, rediss://… or unix:///path", _matching(r"[a-z][a-z0-9+.-]*://\S+"))
+URL = Kind(
+    "a URL such as redis://host:6379/0, rediss://…, redis+sentinel://host,host2/service, redis+cluster://host,host2 "
+    "or unix:///path",
+    _matching(r"[a-z][a-z0-9+.-]*://\S+"),
+)
 HOST = Kind("a host name or address, without port", _matching(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%\w+)?"))
 PROGRAM = Kind("the path of a program, or its name on PATH", _text)
 FOLDER = Kind("the path of a folder", _text)
@@ -118,6 +122,7 @@ NAMESPACE = Kind(
 )
 SWITCH = Kind("true or false", _switch)
 SIZE = Kind("a size such as 1048576, 512KiB or 32MiB, at most 512MiB", _within(parse_size, 1, _LARGEST))
+MEMORY = Kind("a size such as 512MiB or 4GiB", _within(parse_size, 1, 2**50))
 RETRIES = _whole(0, MAX_RETRIES)
 PORT = _whole(1, 65_535)
 
@@ -131,7 +136,9 @@ def _setting(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any
 class Redis:
     """Where jobs live. With neither url nor host mlq runs a private server of its own."""
 
-    url: str | None = _setting(None, URL, "Redis or Valkey by URL: redis://, rediss:// or unix://; not beside host")
+    url: str | None = _setting(
+        None, URL, "Redis or Valkey by URL: redis://, redis+sentinel://, redis+cluster://, unix://; not beside host"
+    )
     host: str | None = _setting(None, HOST, "host name, instead of a URL; neither: a private server on this machine")
     port: int = _setting(6379, PORT, "port, with host")
     db: int = _setting(0, _whole(0), "number of the database, with host")
@@ -151,6 +158,7 @@ class Worker:
     grace: float = _setting(30.0, _seconds(0), "time that running jobs get when a worker is asked to stop")
     retries: int = _setting(0, RETRIES, "reruns after an exception, for jobs that say nothing themselves")
     timeout: float | None = _setting(None, _seconds(0.001), "longest time for one attempt; null: no limit")
+    memory_limit: int | None = _setting(None, MEMORY, "resident memory that kills a job's executor; null: no limit")
     max_crashes: int = _setting(2, RETRIES, "reruns after the executor died under the job")
     backoff: float = _setting(1.0, _seconds(0), "wait before the first rerun; doubled each time")
 
@@ -188,6 +196,11 @@ class Limits:
     message: int = _setting(32 * 2**20, SIZE, "largest message, packed")
     result: int = _setting(512 * 2**20, SIZE, "largest result, packed")
 
+    @property
+    def largest(self) -> int:
+        """Bytes that the longest string may have."""
+        return max(self.message, self.result)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -222,17 +235,20 @@ class Profile:
         if redis.url is not None:
             if redis.username is None and redis.password is None:
                 return redis.url
-            parts = urlsplit(redis.url)
-            given, _, where = parts.netloc.rpartition("@")
+            # Not by urllib, which knows no URL with several hosts.
+            scheme, _, rest = redis.url.partition("://")
+            authority = re.split("[/?#]", rest, maxsplit=1)[0]
+            given, _, hosts = authority.rpartition("@")
             user, _, password = given.partition(":")
+            where = hosts + rest[len(authority) :]
         else:
             host = f"[{redis.host}]" if redis.host and ":" in redis.host else redis.host
-            parts = urlsplit(f"{'rediss' if redis.tls else 'redis'}://{host}:{redis.port}/{redis.db}")
-            where, user, password = parts.netloc, "", ""
+            scheme, user, password = "rediss" if redis.tls else "redis", "", ""
+            where = f"{host}:{redis.port}/{redis.db}"
         user = user if redis.username is None else quote(redis.username, safe="")
         password = password if redis.password is None else quote(redis.password, safe="")
         login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-        return urlunsplit(parts._replace(netloc=login + where))
+        return f"{scheme}://{login}{where}"
 
     def _shown(self, setting: Setting) -> Any:
         value: Any = self

@@ -7,10 +7,11 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from mlq_cli.model.finding import Finding
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
@@ -224,8 +225,21 @@ class Store(Protocol):
     def watch(self) -> Watch:
         """Return a watch that hears from now on."""
 
-    def server(self) -> ServerInfo:
-        """Return what keeps the jobs, and what about it puts them at risk."""
+    def server(self, largest: int = 0) -> ServerInfo:
+        """Return what keeps the jobs, and what about it puts them at risk.
+
+        `largest`: bytes that a message or a result may have, to know whether it could be kept; 0: do not look.
+        """
+
+    def examine(self, largest: int) -> Iterator[Finding]:
+        """Yield how what keeps the jobs is right now, well or not; `largest` as above. Raises MlqError."""
+
+    def audit(self, *, rules: Rules, mend: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
+        """Look at all that is kept, in constant memory and while others work, and yield what does not fit together.
+
+        Nothing false is said of jobs that move meanwhile. With `mend` whatever needs no guess is put right at once.
+        `looked` is told now and then how many things were looked at. Raises MlqError.
+        """
 
     def close(self) -> None:
         """Close all connections."""

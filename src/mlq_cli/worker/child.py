@@ -8,6 +8,8 @@ start and to keep is paid once an executor. `inprocess.py` runs the same `Execut
 
 from __future__ import annotations
 
+import faulthandler
+import io
 import os
 import socket
 import sys
@@ -19,19 +21,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from mlq_cli.model.errors import MlqError
+from mlq_cli.model.errors import MlqError, TooLarge
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Context, Job
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
 from mlq_cli.worker.pipe import JobReceiver
-from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
+from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling, out_of_descriptors
+from mlq_cli.worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
 
+BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 WIDTH = 100  # jobs that async listeners of one executor run at a time
 _MOST_TEXT = 65_536  # characters of a message or a traceback that are kept
+_MOST_NAME = 200  # characters of the name of an error's type
 
 _OURS = os.path.dirname(__file__) + os.sep
 
@@ -49,6 +54,8 @@ class Executing:
         self._worker: str = settings["worker"]
         self._limit: int | None = settings["limit"]
         self._recycling = Recycling.of(settings)
+        self._spent: str | None = None  # why it has to be replaced before the next job
+        self.alone = False  # in a process of its own, where what a job changes is put back
         self.listeners: list[Listener] = []
 
     def tell(self, frame: tuple[Any, ...]) -> None:
@@ -71,12 +78,16 @@ class Executing:
 
     def _run_each(self) -> None:
         receive, attempt, tell, recycling = self._jobs.receive, self._attempt, self.tell, self._recycling
+        restore = Surroundings().restore if self.alone else lambda: None
         while True:
             if recycling and (reason := recycling.due_while_idle(self._jobs.socket)):
                 break
             if not (frame := receive()):
                 return
-            tell(attempt(frame))
+            answer = attempt(frame)
+            tell(answer)
+            if (answer[2] > BRIEF or answer[0] != "done") and (reason := restore() or self._spent):
+                break
             if recycling and (reason := recycling.due()):
                 break
         tell(("leaving", reason))
@@ -96,7 +107,7 @@ class Executing:
                     value = _complete(value)
             return self._done(job, value, began)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
-            return _failed(job, error, time.perf_counter() - began)
+            return self._failed(job, error, began)
 
     async def _run_many(self) -> None:
         """Keep up to WIDTH attempts going on one event loop."""
@@ -106,14 +117,24 @@ class Executing:
         arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
         running: set[asyncio.Task[None]] = set()
         loop.add_reader(self._jobs.socket.fileno(), arrived.set)
+        restore = Surroundings().restore if self.alone else lambda: None
+
+        def ended(task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            if not running:
+                self._spent = restore() or self._spent
+            if self._spent:
+                arrived.set()
+
         leaving = None
         while leaving is None:
             await free.acquire()
-            frame = self._jobs.receive_now()
+            leaving = self._spent
+            frame = None if leaving else self._jobs.receive_now()
             while frame is None and leaving is None:
                 arrived.clear()
                 await self._something(arrived)
-                leaving = self._recycling.due_for_code() if self._recycling else None
+                leaving = self._spent or (self._recycling.due_for_code() if self._recycling else None)
                 frame = None if leaving else self._jobs.receive_now()
             if leaving:
                 break
@@ -121,7 +142,7 @@ class Executing:
                 break
             task = asyncio.create_task(self._attempt_async(frame, free))
             running.add(task)
-            task.add_done_callback(running.discard)
+            task.add_done_callback(ended)
             leaving = self._recycling.due() if self._recycling else None
         loop.remove_reader(self._jobs.socket.fileno())
         if leaving:  # said before the last ones have ended, or the worker would go on sending
@@ -153,7 +174,7 @@ class Executing:
                     value = await value
             answer = self._done(job, value, began) if chosen else self._unknown(job)
         except BaseException as error:
-            answer = _failed(job, error, time.perf_counter() - began)
+            answer = self._failed(job, error, began)
         finally:
             free.release()
         self.tell(answer)
@@ -163,9 +184,17 @@ class Executing:
         if type(value) is tuple and len(value) == 2 and (value[0] is None or isinstance(value[0], str)):
             if value[0] is not None:
                 short = b"=" + value[0].encode()
+                if self._limit is not None and len(short) > self._limit:
+                    raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
             value = value[1]
         result = pack(value, limit=self._limit, what="result")
         return (Kind.DONE.value, job.id, time.perf_counter() - began, short, result, b"")
+
+    def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
+        seconds = time.perf_counter() - began
+        if out_of_descriptors(error):
+            self._spent = "a job has used up the descriptors"
+        return (Kind.ERROR.value, job.id, seconds, *_described(error))
 
     def _unknown(self, job: Job) -> Answer:
         asked = ", ".join(job.functions or [])
@@ -180,20 +209,29 @@ def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
 
-def _failed(job: Job, error: BaseException, seconds: float) -> Answer:
+def _described(error: BaseException) -> tuple[bytes, bytes, bytes]:
     """Describe what a listener raised. Whatever its __str__ does, this does not fail and stays short."""
     try:
-        message = str(error)
+        kind = str.__str__(type(error).__qualname__)[:_MOST_NAME]  # a metaclass may have it computed
+    except BaseException:
+        kind = "Exception"
+    try:
+        message = str.__str__(str(error))[:_MOST_TEXT]
     except BaseException:
         message = "(its message cannot be shown)"
     try:
         frames = traceback.format_exception(type(error), error, _user_frames(error), limit=-50)
-        trace = "".join(frames)
+        trace = _cut("".join(frames))
     except BaseException:
         trace = ""
-    kind = type(error).__qualname__
-    texts = [text.encode(errors="replace") for text in (kind, message[:_MOST_TEXT], trace[-_MOST_TEXT:])]
-    return (Kind.ERROR.value, job.id, seconds, texts[0], texts[1], texts[2])
+    first, second, third = (text.encode(errors="replace") for text in (kind, message, trace))
+    return first, second, third
+
+
+def _cut(trace: str) -> str:
+    """Return a traceback without its middle when it is long: the frames stand first, the error last."""
+    half = _MOST_TEXT // 2
+    return trace if len(trace) <= _MOST_TEXT else f"{trace[:half]}\n[…]\n{trace[-half:]}"
 
 
 def _user_frames(error: BaseException) -> Any:
@@ -229,6 +267,9 @@ def start_guard(life: int) -> None:
 def main(arguments: list[str]) -> int:
     """Run as an executor until told to stop; the exit code says nothing, only outcomes do."""
     numbers = [int(number) for number in arguments]
+    faulthandler.enable(all_threads=False)  # the worker keeps what it writes
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # it leads to the worker, and often on to a person
     for number in numbers:
         os.set_inheritable(number, False)  # what a job starts has no business with them
     start_guard(numbers[2])
@@ -236,6 +277,7 @@ def main(arguments: list[str]) -> int:
     receiver = JobReceiver(jobs)
     settings: dict[str, Any] = msgpack.unpackb(receiver.receive())
     executing = Executing(receiver, outcomes, settings)
+    executing.alone = True
     return start(executing, lambda: prepare(executing, settings))
 
 

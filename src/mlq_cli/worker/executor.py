@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgpack
 
+from mlq_cli.worker.fence import boot_time
+from mlq_cli.worker.output import Doing, Output, Printed
 from mlq_cli.worker.pipe import FrameReader, JobSender, outcome_pair
 
 SPAN = 0.01  # seconds of work an executor is given ahead: jobs of 10 ms and more come one by one
@@ -39,8 +42,12 @@ class Sent(NamedTuple):
 class Host(Protocol):
     """What an executor runs in."""
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
-        """Start it with its two sockets."""
+    @property
+    def pid(self) -> int | None:
+        """The process that it is, if it is one of its own."""
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
+        """Start it with its two sockets; `doing` tells what it does whenever it prints. Raises OSError."""
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -51,6 +58,9 @@ class Host(Protocol):
     def kill(self) -> None:
         """End it at once, with all that it started; does not wait for it."""
 
+    def last_words(self) -> bytes:
+        """Pass on what it has printed, listen no more, and return what it wrote to stderr last."""
+
 
 class ProcessHost:
     """A spawned Python process in a session of its own; its environment is set before Python starts.
@@ -60,35 +70,50 @@ class ProcessHost:
     lock in C code, nor a process that a job has started.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], output: Output) -> None:
         self._environment = environment
+        self._output = output
+        self._printed: Printed | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._life: int | None = None  # our end of the guard's pipe
+        self._ending = threading.Lock()  # the worker's fence kills from a thread of its own
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
-        """Start it with its two sockets."""
-        theirs, self._life = os.pipe()
-        numbers = (jobs.fileno(), outcomes.fileno(), theirs)
+    @property
+    def pid(self) -> int | None:
+        """The process that it is."""
+        return None if self._process is None else self._process.pid
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
+        """Start it with its two sockets. Raises OSError."""
+        self._printed, stdout, stderr = self._output.open(doing)
+        ends = [stdout, stderr]
         try:
+            theirs, self._life = os.pipe()
+            ends.append(theirs)
+            numbers = (jobs.fileno(), outcomes.fileno(), theirs)
             self._process = subprocess.Popen(
                 # -P: the user's folder comes onto the import path later, behind what mlq itself needs
                 [sys.executable, "-P", "-m", "mlq_cli.worker.child", *map(str, numbers)],
                 pass_fds=numbers,
                 stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
                 env={**os.environ, **self._environment},
                 start_new_session=True,
             )
         except OSError:
-            os.close(self._life)
-            self._life = None
+            if self._life is not None:
+                os.close(self._life)
+                self._life = None
             raise
         finally:
-            os.close(theirs)
+            for end in ends:
+                os.close(end)
 
     def gone(self) -> bool:
         """Whether nothing of it is left to wait for.
 
-        Where this worker inherits orphans, as the first process of a container does, its guard is among them.
+        Where this worker inherits orphans (see `orphans.py`), its guard is among them.
         """
         if self._process is None or self._process.poll() is None:
             return self._process is None
@@ -115,13 +140,22 @@ class ProcessHost:
         """End it at once, with all that it started."""
         # Also when the process itself has ended: its guard and what its jobs started are in the same group. Nobody
         # else can have the group's number while one of them lives, and we come here right after the last one died.
-        if self._process is not None and self._life is not None:
+        with self._ending:
+            if self._process is None or self._life is None:
+                return
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 pass  # macOS says the latter of a group of zombies
             os.close(self._life)
             self._life = None
+
+    def last_words(self) -> bytes:
+        """Pass on what it has printed, listen no more, and return what it wrote to stderr last."""
+        if self._printed is None:
+            return b""
+        self._output.leave(self._printed)
+        return self._printed.last_words()
 
 
 class Executor:
@@ -132,9 +166,12 @@ class Executor:
         self._settings = settings
         self._sender = JobSender()
         outcomes, theirs = outcome_pair()
-        self.reader = FrameReader(outcomes)
+        limit = settings["limit"]  # of a result, and of the short result beside it
+        self.reader = FrameReader(outcomes, 2 * limit + (1 << 20) if limit else 0)
         self.jobs: dict[str, Sent] = {}
         self.ready = False
+        self.launched_at = boot_time()
+        self.ready_at: float | None = None  # by the same clock
         self.leaving = False  # it takes no more jobs
         self.width = 1  # jobs it runs at a time
         self.done = 0
@@ -142,9 +179,10 @@ class Executor:
         self.pace: float | None = None  # seconds a job takes, lately
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
+        self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
         self._sent_at: dict[str, float] = {}  # when each of `jobs` was sent; what runs many begins them at once
         try:
-            host.launch(self._sender.child_end, theirs)
+            host.launch(self._sender.child_end, theirs, self._doing)
             if not self._sender.send(msgpack.packb(settings)):
                 raise OSError("it does not take its settings")
         except OSError:
@@ -152,6 +190,24 @@ class Executor:
             raise
         finally:
             theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if it is one of its own."""
+        return self._host.pid
+
+    def running(self) -> frozenset[str]:
+        """Return the jobs that it has begun."""
+        return frozenset(islice(self.jobs, self.width))
+
+    def _doing(self) -> Doing:
+        """Say what it does, to the thread that reads what it prints."""
+        try:
+            job = next(iter(self.jobs), None)
+        except RuntimeError:  # they have just changed
+            job = None
+        alone = f"job {job}" if job else "an executor"
+        return Doing(self.done, alone if self.width == 1 else "what runs in an executor of async functions")
 
     # --- giving it work --------------------------------------------------------------------------------------------
     def room(self) -> int:
@@ -256,6 +312,10 @@ class Executor:
                 how = "closed the pipe to its worker"
         return how or ("killed" if self.killed else None)
 
+    def became_ready(self, width: int) -> None:
+        """Note that it takes jobs, and how many at a time."""
+        self.ready, self.width, self.ready_at = True, width, boot_time()
+
     # --- ending it -------------------------------------------------------------------------------------------------
     def ask_to_stop(self) -> None:
         """Let it end when it has run what it holds."""
@@ -268,9 +328,20 @@ class Executor:
         self.leaving = True
         self._host.kill()
 
+    def condemn(self, error_type: str, message: str) -> None:
+        """End it at once; what it was running has crashed, and this is why."""
+        self.verdict = (error_type, message)
+        self.leaving = True
+        self._host.kill()
+
+    def last_words(self) -> bytes:
+        """Return what it wrote to stderr last; to be asked when it has ended."""
+        return self._host.last_words()
+
     def close(self) -> None:
         """Let go of it: end what it left behind, close its sockets."""
         self._host.kill()
+        self._host.last_words()
         self._sender.close()
         self.reader.socket.close()
 

@@ -23,6 +23,7 @@ from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.listeners import Listener, listener_of
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.output import Doing
 from mlq_cli.worker.pipe import JobReceiver
 from mlq_cli.worker.run import about_this, callback_lane, executor_settings, reaper_worker, sweeping, worker_name
 from mlq_cli.worker.worker import Worker
@@ -40,7 +41,12 @@ class ThreadHost:
         self._listeners = listeners
         self._thread: threading.Thread | None = None
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket) -> None:
+    @property
+    def pid(self) -> int | None:
+        """The process that it is: none of its own."""
+        return None
+
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
         """Start it with its two sockets."""
         receiver, theirs = JobReceiver(jobs.dup()), outcomes.dup()
         self._thread = threading.Thread(target=self._run, args=(receiver, theirs), daemon=True, name="mlq-executor")
@@ -66,6 +72,10 @@ class ThreadHost:
 
     def kill(self) -> None:
         """Nothing can end a thread."""
+
+    def last_words(self) -> bytes:
+        """It prints where the caller does."""
+        return b""
 
 
 class Listening:

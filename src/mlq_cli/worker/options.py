@@ -22,6 +22,7 @@ class WorkerOptions:
     paths: tuple[str, ...] = ()  # further folders to import from, before the current one
     max_jobs: int | None = None  # jobs after which an executor is replaced
     max_memory: int | None = None  # bytes of resident memory after which an executor is replaced, between two jobs
+    memory_limit: int | None = None  # bytes of resident memory; an executor is killed when its job exceeds them
     name: str | None = None  # of the worker; made from host and process id by default
     reload: bool = False  # replace executors when a file they imported changes (development)
 
@@ -36,5 +37,7 @@ class WorkerOptions:
             raise Misuse(f"{self.executors} executors are out of range", hint="1 to 1024")
         if self.max_jobs is not None and self.max_jobs < 1:
             raise Misuse("max_jobs has to be at least 1")
+        if self.memory_limit is not None and self.memory_limit < 1:
+            raise Misuse("memory_limit has to be at least 1 byte")
         if self.name is not None:
             check_name(self.name, "worker")

@@ -20,9 +20,9 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self.outcomes or self.releases or self.progress)
 
-    def error(self, job: Sent, kind: Kind, error_type: str, message: str, seconds: float = 0.0) -> None:
+    def error(self, job: Sent, kind: Kind, error_type: str, message: str, seconds: float, trace: bytes = b"") -> None:
         """Add the outcome of an attempt that its executor could not tell of."""
-        text = (error_type.encode(), message.encode(errors="replace"), b"")
+        text = (error_type.encode(), message.encode(errors="replace"), trace)
         self.outcomes.append(Outcome(job.id, job.token, kind.value, seconds, *text))
         self.progress.pop(job.id, None)
 

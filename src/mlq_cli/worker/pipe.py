@@ -131,9 +131,10 @@ def outcome_pair() -> tuple[socket.socket, socket.socket]:
 class FrameReader:
     """The worker's end of the stream: bytes in, whole frames out."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, longest: int = 0) -> None:
+        """`longest`: bytes of a frame; 0: any number."""
         self.socket = sock
-        self._unpacker = msgpack.Unpacker(max_buffer_size=0)
+        self._unpacker = msgpack.Unpacker(max_buffer_size=longest)
         self.ended = False
         self.drained = True
 
@@ -153,8 +154,8 @@ class FrameReader:
         if not data:
             self.ended = True
             return
-        self._unpacker.feed(data)
         try:
+            self._unpacker.feed(data)
             for frame in self._unpacker:
                 if not isinstance(frame, list):
                     raise ValueError("not a frame")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -65,6 +66,18 @@ class Recycling:
         changed = any(now.get(path, stamp) != stamp for path, stamp in self._times.items())
         self._times = {**now, **self._times}
         return changed
+
+
+def out_of_descriptors(error: BaseException) -> bool:
+    """Whether an error, or what caused it, is that no file or socket could be opened any more."""
+    cause: BaseException | None = error
+    for _ in range(10):
+        if cause is None:
+            return False
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def resident_bytes() -> int:

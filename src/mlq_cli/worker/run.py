@@ -16,8 +16,11 @@ from mlq_cli.model.job import CALLBACKS
 from mlq_cli.model.rules import Rules, rules_of
 from mlq_cli.worker.executor import HostMaker, ProcessHost
 from mlq_cli.worker.lane import Lane
+from mlq_cli.worker.memory import WATCHED, MemoryLimit
 from mlq_cli.worker.options import WorkerOptions
+from mlq_cli.worker.orphans import Orphans, adopt
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.output import Output
 from mlq_cli.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -32,13 +35,23 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     outbox = Outbox()
     settings = executor_settings(name, options, mlq.profile.limits.result)
     hosts, size = process_hosts(name), options.executors
-    jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout)
+    memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
+    jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout, memory=memory)
     lanes = [jobs, callback_lane(name, outbox)]
+    orphans = Orphans(name, jobs, lanes) if adopt() else None
+    chore = None if orphans is None else orphans.look
     about = about_this(options.queues, options.executors, options.functions)
     say_doubts(mlq)
-    worker = Worker(mlq.store, name, rules, outbox, lanes, burst=options.burst, grace=options.grace, about=about)
+    if options.memory_limit and not WATCHED:
+        log.warning("the memory limit does nothing on this system: nobody tells what another process uses")
+    burst, grace = options.burst, options.grace
+    worker = Worker(mlq.store, name, rules, outbox, lanes, burst=burst, grace=grace, about=about, chore=chore)
     log.info("worker %s serves %s at %s", name, ", ".join(options.queues), mlq.store.address)
-    with_signals(worker)
+    try:
+        with_signals(worker)
+    finally:
+        if orphans is not None:
+            orphans.end()
     log.info("worker %s has stopped; jobs done: %d", name, jobs.done)
     return 0
 
@@ -92,7 +105,7 @@ def sweep_once(mlq: MLQ, rules: Rules, timeout: float | None) -> None:
 
 def say_doubts(mlq: MLQ) -> None:
     """Warn of what about Redis puts jobs at risk. Nothing to talk to is found out here too. Raises StoreUnavailable."""
-    for doubt in mlq.store.server().doubts:
+    for doubt in mlq.store.server(mlq.profile.limits.largest).doubts:
         log.warning("%s", doubt)
 
 
@@ -117,7 +130,8 @@ def worker_name() -> str:
 
 def process_hosts(name: str) -> HostMaker:
     """Return what makes child processes; each finds its worker and its number in its environment."""
-    return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)})
+    output = Output()
+    return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
 
 
 def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> dict[str, Any]:

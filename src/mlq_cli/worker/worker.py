@@ -20,8 +20,10 @@ from typing import Any
 
 from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
 from mlq_cli.model.rules import Rules
-from mlq_cli.store.base import Bell, Call, Claims, Held, Store
+from mlq_cli.store.base import Call, Claims, Held, Store
+from mlq_cli.worker.bells import Bells
 from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.outbox import Outbox
@@ -34,7 +36,6 @@ TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long befo
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 MEMORY = 30.0  # seconds a silent worker is still shown
-OVERDUE = 2.0  # seconds after which a bell that has not answered is taken for dead
 FAREWELL = 2.0  # seconds that idle executors get for their exit handlers when the worker ends
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
@@ -71,13 +72,11 @@ class Worker:
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
-        self._bells: dict[str, Bell] = {}
-        self._listening: dict[str, float] = {}  # until when the bell of a lane answers at the latest
+        self._bells = Bells(store, self._selector, self._cut_off)
         self._refilled = False  # our own doing has put jobs into our queues
         self._tokens: dict[str, str] = {}  # of claims whose answer has not come
-        self._next_due: dict[str, float] = {}
         self._beat_at = 0.0
-        self._renewed_at = _boot_time()
+        self._fence = Fence(rules.lease, self._end_what_runs)
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
@@ -102,16 +101,19 @@ class Worker:
         """Work until told to stop, or in a burst until nothing is left. Raises MlqError when it cannot start."""
         try:
             stopped = False
+            self._fence.start()
             while not self._finished(stopped):
-                for key, _ in self._selector.select(self._sleep(time.monotonic())):
+                heard = self._selector.select(self._sleep(time.monotonic()))
+                self._check_leases()  # first of all: this process may have been frozen just now
+                for key, _ in heard:
                     key.data()
                 now = time.monotonic()
                 if self._stop_at is not None:
                     stopped = self._stopping(now, stopped)
-                self._fence(now)
                 for lane in self._lanes:
                     lane.look_after(now)
-                self._look_after_bells(now)
+                    if self._bells.listening(lane):
+                        self._bells.look_after(lane, now, wanted=self._stop_at is None and lane.room() > 0)
                 if not self._outage.waiting(now):
                     self._turn(now)
         finally:
@@ -139,8 +141,10 @@ class Worker:
         return max(0.0, min(times))
 
     def _may_claim(self, lane: Lane) -> bool:
-        if self._stop_at is not None or (lane.name in self._listening and not self._refilled):
+        if self._stop_at is not None or (self._bells.listening(lane) and not self._refilled):
             return False
+        if self._outage.since is not None:
+            return False  # answers may not come back: what nobody hears of must not be taken from others
         # Callbacks wait until it is clear that this worker can start at all.
         ready = not lane.on_demand or all(other.ever_ready or other.on_demand for other in self._lanes)
         return ready and lane.room() > 0
@@ -156,7 +160,7 @@ class Worker:
 
         outbox, store = self._outbox, self._store
         if now >= self._beat_at:  # first: what follows may be large, and leases must not wait for it
-            say(self._heartbeat(), partial(self._renewed, _boot_time()))
+            say(self._heartbeat(), partial(self._renewed, boot_time()))
         if outcomes := outbox.some(MOST, MOST_BYTES):
             say(store.finish(outcomes, rules=self._rules), lambda refused: self._settled(len(outcomes), refused))
         if releases := outbox.releases[:MOST]:
@@ -165,7 +169,7 @@ class Worker:
             say(store.progress(list(progress.values())), lambda _: self._said(progress))
         for lane in self._lanes:
             if self._may_claim(lane):
-                say(self._claim(lane), partial(self._claimed, lane))
+                say(self._claim(lane), partial(self._claimed, lane, boot_time()))
         self._refilled = False
         if calls:
             try:
@@ -184,6 +188,7 @@ class Worker:
 
     def _meanwhile(self) -> None:
         """While Redis works on a turn, hand out what the last one brought and hear what executors have said."""
+        self._check_leases()
         for lane in self._lanes:
             lane.dispatch()
             for executor in list(lane.executors.values()):
@@ -200,8 +205,9 @@ class Worker:
     def _cut_off(self, error: MlqError) -> None:
         """Redis is away. Bells are hung up too: a connection may be dead without anybody telling us."""
         self._outage.began(error)
+        self._beat_at = 0.0  # by a heartbeat we find out when it is back
         for lane in self._lanes:
-            self._hang_up(lane)
+            self._bells.hang_up(lane)
 
     # --- claiming --------------------------------------------------------------------------------------------------
     def _claim(self, lane: Lane) -> Call[Claims]:
@@ -216,59 +222,23 @@ class Worker:
             rules=self._rules,
         )
 
-    def _claimed(self, lane: Lane, claims: Claims) -> None:
+    def _claimed(self, lane: Lane, sent_at: float, claims: Claims) -> None:
         token = self._tokens.pop(lane.name)
         lane.empty = claims.empty and not claims.jobs and claims.withheld is None
-        due = (seconds for seconds in (TICK, claims.next_due, claims.withheld) if seconds is not None)
-        self._next_due[lane.name] = min(due)
-        if claims.jobs:
+        if self._fence.too_late(sent_at):  # frozen between the question and here: these may be others' by now
+            self._outbox.releases += [Held(job.id, token) for job in claims.jobs]
+        elif claims.jobs:
+            self._check_leases()
             lane.take(claims.jobs, token)
             self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
-        if claims.empty and lane.room() > 0 and lane.name not in self._listening:
-            self._listen(lane)
-
-    def _listen(self, lane: Lane) -> None:
-        """Sleep until the bell rings for this lane. Only with room: a token taken by a busy worker would be wasted."""
-        try:
-            bell = self._bells.get(lane.name)
-            if bell is None:
-                bell = self._bells[lane.name] = self._store.bell(lane.queues)
-                self._selector.register(bell, selectors.EVENT_READ, lambda: self._rung(lane))
-            seconds = min(self._rules.lease / 4, self._next_due[lane.name] + 0.001)
-            bell.listen(seconds)
-            self._listening[lane.name] = time.monotonic() + seconds
-        except MlqError as error:
-            self._cut_off(error)
-
-    def _rung(self, lane: Lane) -> None:
-        self._listening.pop(lane.name, None)
-        bell = self._bells.get(lane.name)
-        if bell is None:
-            return  # hung up a moment ago, when another bell told that Redis is away
-        try:
-            bell.answered()
-        except MlqError as error:
-            self._cut_off(error)
-
-    def _look_after_bells(self, now: float) -> None:
-        """Hang up where nobody should listen any more: a token taken without room is one that wakes nobody.
-
-        And where the answer is overdue: the connection is dead, and only its silence tells.
-        """
-        for lane in self._lanes:
-            until = self._listening.get(lane.name)
-            if until is not None and (self._stop_at is not None or lane.room() <= 0 or now > until + OVERDUE):
-                self._hang_up(lane)
-
-    def _hang_up(self, lane: Lane) -> None:
-        self._listening.pop(lane.name, None)
-        if (bell := self._bells.pop(lane.name, None)) is not None:
-            self._selector.unregister(bell)
-            bell.close()
+        if claims.empty and lane.room() > 0 and not self._bells.listening(lane):
+            due = (seconds for seconds in (TICK, claims.next_due, claims.withheld) if seconds is not None)
+            self._bells.listen(lane, min(self._rules.lease / 4, min(due) + 0.001))
 
     # --- leases and outcomes ---------------------------------------------------------------------------------------
     def _heartbeat(self) -> Call[dict[Held, str]]:
-        held = [*self._outbox.held(), *self._outbox.releases]
+        # Not what is to be given back: were that never to arrive, its lease must end.
+        held = self._outbox.held()
         for lane in self._lanes:
             held += lane.held()
         beat = BEAT_BUSY if held else BEAT_IDLE
@@ -278,17 +248,20 @@ class Worker:
         return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
 
     def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:
-        self._renewed_at = sent_at
-        for held, why in gone.items():
-            log.warning("job %s is %s; whatever this worker still does with it does not count", held.id, why)
+        self._fence.renewed(sent_at)
+        for why in dict.fromkeys(gone.values()):
+            ids = [held.id for held in gone if gone[held] == why]
+            log.warning("%s %s; what this worker still does with it does not count", _jobs(ids), why)
+        for held in gone:
             for lane in self._lanes:
                 lane.drop(held)
 
     def _settled(self, count: int, refused: dict[str, str]) -> None:
         del self._outbox.outcomes[:count]
         self._refill()
-        for job_id, state in refused.items():
-            log.warning("the outcome of job %s came too late and was refused: it is %s", job_id, state)
+        for state in dict.fromkeys(refused.values()):
+            ids = [job_id for job_id in refused if refused[job_id] == state]
+            log.warning("an outcome came too late and was refused: %s %s", _jobs(ids), state)
 
     def _released(self, count: int) -> None:
         del self._outbox.releases[:count]
@@ -309,19 +282,19 @@ class Worker:
             if self._outbox.progress.get(job_id) is said:
                 del self._outbox.progress[job_id]
 
-    def _fence(self, now: float) -> None:
-        """End what runs when its leases could not be renewed in time: soon somebody else may run it.
-
-        Measured by a clock that goes on while the machine sleeps.
-        """
-        margin = self._rules.lease / 5
-        if _boot_time() - self._renewed_at < self._rules.lease - margin:
+    def _check_leases(self) -> None:
+        """End and give back what runs when its leases could not be renewed in time: soon somebody else may run it."""
+        if not self._fence.too_late():
             return
-        if any(lane.busy for lane in self._lanes):
-            log.error("no lease could be renewed for %g s; ending what runs", self._rules.lease - margin)
-            for lane in self._lanes:
-                lane.forget()
-        self._renewed_at = _boot_time()
+        self._end_what_runs()
+        for lane in self._lanes:
+            lane.give_back()
+        self._fence.renewed(boot_time())  # of the leases that are left, which are none
+
+    def _end_what_runs(self) -> None:
+        """Only end it: the fence calls this from a thread of its own, while the loop hangs."""
+        if ended := sum(lane.kill_busy() for lane in self._lanes):
+            log.error("no lease could be renewed in time; ended what ran in executors: %d", ended)
 
     # --- executors come and go -------------------------------------------------------------------------------------
     def _hired(self, lane: Lane, executor: Executor) -> None:
@@ -361,13 +334,14 @@ class Worker:
                 self._left(executor)
                 executor.close()
             lane.executors.clear()
-            self._hang_up(lane)
+            self._bells.hang_up(lane)
         if self._outage.since is None:
             goodbye = self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about)
             try:
                 self._store.run(self._store.release(held), goodbye)
             except MlqError:
                 pass  # it will be forgotten by itself
+        self._fence.close()
         self._selector.close()
         self._wake_up.close()
         self._woken.close()
@@ -391,8 +365,9 @@ class Worker:
             pass
 
 
-def _boot_time() -> float:
-    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+def _jobs(ids: Sequence[str]) -> str:
+    """Return `job 7 is` or `jobs 7, 8, 9 and 200 more are`: one line of the log, however many."""
+    if len(ids) == 1:
+        return f"job {ids[0]} is"
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return f"jobs {', '.join(ids[:3])}{more} are"

@@ -17,6 +17,11 @@ EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 class FaultServer(Server):
     """A Server whose life the test decides on."""
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What it was started with."""
+        return self._options
+
     def stop(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
         self.process.send_signal(signal.SIGSTOP)

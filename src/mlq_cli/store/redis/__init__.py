@@ -19,7 +19,21 @@ def endpoint_of(profile: Profile) -> Endpoint:
     """Return where a profile says Redis is."""
     url = profile.redis_url()
     if url is not None:
-        return UrlEndpoint(url)
+        return endpoint_at(url, profile.namespace)
     from mlq_cli.store.redis.embedded import EmbeddedEndpoint
 
     return EmbeddedEndpoint(binary=profile.redis.server, data=profile.redis.data)
+
+
+def endpoint_at(url: str, namespace: str) -> Endpoint:
+    """Return where a URL of any of the kinds leads for a namespace. Raises Misuse for a URL that is none."""
+    scheme = url.partition("://")[0]
+    if scheme.endswith("+sentinel"):
+        from mlq_cli.store.redis.sentinel import SentinelEndpoint
+
+        return SentinelEndpoint(url)
+    if scheme.endswith("+cluster"):
+        from mlq_cli.store.redis.cluster import ClusterEndpoint
+
+        return ClusterEndpoint(url, namespace)
+    return UrlEndpoint(url)

@@ -68,6 +68,11 @@ class EmbeddedEndpoint:
         self.address = f"unix://{self._socket()}"
         self.hint = f"mlq redis status tells more; its log is {self._folder.log}"
 
+    @property
+    def data(self) -> ServerFolder:
+        """Its folder."""
+        return self._folder
+
     def open(self) -> redis.connection.AbstractConnection:
         """Return a connection to the server, which is started if need be and has read its data.
 
@@ -248,7 +253,7 @@ class EmbeddedEndpoint:
                 stdout=log,
                 stderr=log,
                 cwd=folder.path,
-                env={**os.environ, "LC_ALL": "C"},  # it would not start under a locale that is not installed
+                env=_environment(),
                 start_new_session=True,
                 pass_fds=(alive,),
                 umask=0o077,
@@ -295,3 +300,9 @@ class EmbeddedEndpoint:
 
 def _advice(text: str, otherwise: str) -> str:
     return next((advice for sign, advice in _ADVICE.items() if sign in text), otherwise)
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables of a server. A job may have started it, and a worker ends what its jobs leave behind."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("MLQ_WORKER", "MLQ_EXECUTOR")}
+    return {**inherited, "LC_ALL": "C"}  # it would not start under a locale that is not installed

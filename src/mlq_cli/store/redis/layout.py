@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Key:
     type: str
     holds: str
     life: str
+    expires: bool = False  # whether Redis may let it go by itself: only what is not needed for correctness
 
     @property
     def parameters(self) -> list[str]:
@@ -32,10 +34,14 @@ class Key:
         given = iter(values)
         return prefix(namespace) + re.sub(r"<\w+>", lambda _: next(given), self.pattern)
 
+    def read(self, name: str) -> tuple[str, ...] | None:
+        """Return the values in a name, which is a key without its prefix; None when it is not of this kind."""
+        found = _regex(self.pattern).fullmatch(name)
+        return found.groups() if found else None
+
     def matches(self, namespace: str, key: str) -> bool:
         """Whether `key` is one of this kind."""
-        pattern = "(.+)".join(re.escape(part) for part in re.split(r"<\w+>", self.pattern))
-        return re.fullmatch(re.escape(prefix(namespace)) + pattern, key) is not None
+        return key.startswith(prefix(namespace)) and self.read(key.removeprefix(prefix(namespace))) is not None
 
     @property
     def lua(self) -> str:
@@ -47,6 +53,11 @@ class Key:
         if not self.parameters:
             return f"local {self.name}_key = {expression}"
         return f"local function {self.name}_key({', '.join(self.parameters)}) return {expression} end"
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile("(.+)".join(re.escape(part) for part in re.split(r"<\w+>", pattern)), re.DOTALL)
 
 
 JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until forgotten")
@@ -62,9 +73,20 @@ QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
 PULSE = Key("pulse", "pulse", "hash", "heard_at: when a worker or reaper last spoke; grace_until", "for ever")
 WORKERS = Key("workers", "workers", "sorted set", "names of workers, by when they count as silent", "for ever")
-WORKER = Key("worker", "worker:<name>", "hash", "what a worker says of itself", "until it is silent for a while")
-CLAIM = Key("claim", "claim:<lane>", "string", "token and ids of a worker's last claim, to answer it again", "a lease")
-ONCE = Key("once", "once:<client>", "string", "serial and answer of a client's last post, likewise", "a minute")
+WORKER = Key(
+    "worker", "worker:<name>", "hash", "what a worker says of itself", "until it is silent for a while", expires=True
+)
+CLAIM = Key(
+    "claim",
+    "claim:<lane>",
+    "string",
+    "token and ids of a worker's last claim, to answer it again",
+    "an hour",
+    expires=True,
+)
+ONCE = Key(
+    "once", "once:<client>", "string", "serial and answer of a client's last call, likewise", "a minute", expires=True
+)
 
 LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
 
@@ -112,6 +134,15 @@ JOB_FIELDS = {
 def prefix(namespace: str) -> str:
     """Return what every key of the namespace begins with."""
     return f"mlq:{{{namespace}}}:"
+
+
+def kind_of(name: str) -> tuple[Key, tuple[str, ...]] | None:
+    """Return what kind of key a name is, without its prefix, and the values in it; None: mlq has no such key."""
+    for key in LAYOUT:
+        values = key.read(name)
+        if values is not None:
+            return key, values
+    return None
 
 
 def lua_chapter() -> str:

@@ -13,16 +13,19 @@ import msgpack
 import redis.exceptions as rx
 
 from mlq_cli.model.errors import MlqError
+from mlq_cli.model.finding import Finding
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.audit import Audit
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Command, Endpoint, Wire
+from mlq_cli.store.redis.examination import examine
 from mlq_cli.store.redis.scripts import script
-from mlq_cli.store.redis.server_info import read_info
+from mlq_cli.store.redis.server_info import ask_settings, read_info
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
 
 T = TypeVar("T")
@@ -37,7 +40,7 @@ class RedisStore:
         self.namespace = namespace
         self._wire = Wire(endpoint)
         self._prefix = layout.prefix(namespace)
-        self._poster = threading.local()
+        self._client = threading.local()
 
     @property
     def address(self) -> str:
@@ -83,7 +86,7 @@ class RedisStore:
             "queue": options.queue,
             "priority": options.priority,
             "fields": option_fields(options),
-            **self._post_number(),
+            **self._serial(),
         }
         if options.delay:
             named["delay"] = options.delay
@@ -92,13 +95,13 @@ class RedisStore:
         own: Iterable[str] = ids if ids is not None else [""] * len(messages)
         return Call("post", [_pack(named), *chain.from_iterable(zip(own, messages, strict=True))], _read_posted)
 
-    def _post_number(self) -> dict[str, Any]:
-        """Return who posts, and how often already: a thread posts one thing at a time, so one answer is remembered."""
-        poster = self._poster
-        if getattr(poster, "pid", None) != os.getpid():
-            poster.pid, poster.client, poster.serial = os.getpid(), os.urandom(8).hex(), 0
-        poster.serial += 1
-        return {"client": poster.client, "serial": poster.serial}
+    def _serial(self) -> dict[str, Any]:
+        """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
+        client = self._client
+        if getattr(client, "pid", None) != os.getpid():
+            client.pid, client.name, client.serial = os.getpid(), os.urandom(8).hex(), 0
+        client.serial += 1
+        return {"client": client.name, "serial": client.serial}
 
     def claim(
         self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
@@ -167,15 +170,15 @@ class RedisStore:
 
     def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
         """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("requeue", [_pack({}), *ids], _read_words)
+        return Call("requeue", [_pack(self._serial()), *ids], _read_words)
 
     def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
         """Give running jobs of a queue back, whoever holds them; returns how many."""
-        return Call("release", [_pack({"queue": queue, "limit": limit})], _read_number)
+        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], _read_number)
 
     def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
         """Throw jobs away with their records; returns how many, and how many are left."""
-        named = {"queue": queue, "state": state.value, "limit": limit}
+        named = {"queue": queue, "state": state.value, "limit": limit, **self._serial()}
         return Call("purge", [_pack(named)], lambda answer: (answer[1], answer[2]))
 
     def pause(self, queue: str, *, paused: bool) -> Call[int]:
@@ -274,14 +277,17 @@ class RedisStore:
         """Return a watch that hears from now on."""
         return RedisWatch(self._wire, layout.EVENTS(self.namespace))
 
-    def server(self) -> ServerInfo:
+    def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
-        text, save = self._wire.exchange([("INFO",), ("CONFIG", "GET", "save")])
-        if isinstance(text, Exception):
-            raise self._wire.translate(text)
-        lines = text.decode(errors="replace").splitlines()
-        info = dict(line.split(":", 1) for line in lines if ":" in line)
-        return read_info(info, save[1].decode() if isinstance(save, list) and len(save) == 2 else None)
+        return read_info(ask_settings(self._wire), largest)
+
+    def examine(self, largest: int) -> Iterator[Finding]:
+        """Yield how what keeps the jobs is, and what to do about it."""
+        return examine(self._wire, largest)
+
+    def audit(self, *, rules: Rules, mend: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
+        """Look at all that is kept and yield what does not fit together."""
+        return Audit(self.namespace, self._read, self.ask, rules, mend=mend, looked=looked).findings()
 
     def close(self) -> None:
         """Close all connections."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import redis.exceptions as rx
 
+from mlq_cli.model.errors import StoreUnavailable
 from mlq_cli.store.redis.connect import Wire, descriptor
 
 
@@ -30,6 +31,8 @@ class RedisBell:
 
     def listen(self, seconds: float) -> None:
         """Begin to wait, for at most so long. Call again only after `answered`."""
+        if self._wire.has_left(self._connection):  # a primary that was cut off would keep us waiting and never ring
+            raise StoreUnavailable(f"Redis at {self._wire.address} has another primary now", hint="listen there")
         try:
             self._connection.send_command("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}", check_health=False)
         except rx.RedisError as error:

@@ -4,7 +4,8 @@
 --      empty: 1 when the queues hold no more; next_due: seconds until a scheduled job is due, or ''
 --      withheld: seconds for which jobs that look lost are still left alone, or ''
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
--- Sending it again after a lost reply answers the same jobs, for a whole lease: the token is remembered that long.
+-- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
+-- so the token is remembered for long.
 --@include call drain job move stats bell settle pulse due
 
 local answer = {'ok', 0, '', ''}
@@ -35,7 +36,7 @@ if again then
   for _, id in ipairs(ids) do
     local job = read(id)
     if job[1] == 'running' and job[6] == args.token then
-      renew(id, job[10], lease_until)  -- it begins only now: the lost answer may be older than a lease
+      renew(id, job[10], lease_until)
       hand_out(id, job, tonumber(job[2]))
     end
   end
@@ -43,11 +44,11 @@ if again then
 end
 
 local function take(id, queue, job)
-  local attempt = (job[2] or 0) + 1
+  local attempt = (tonumber(job[2]) or 0) + 1
   enter(id, queue, 'running', lease_until,
         'worker', args.worker, 'token', args.token, 'attempt', attempt, 'processing_started', stamp)
   hand_out(id, job, attempt)
-  waited = waited + now - job[4]
+  waited = waited + now - (tonumber(job[4]) or now)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -113,6 +114,6 @@ if next_due then
   answer[3] = tostring(math.max(0, next_due - now))
 end
 if #ids > 0 then
-  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease))
+  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer

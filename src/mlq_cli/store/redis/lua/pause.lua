@@ -1,7 +1,7 @@
 --- pause — stop handing out the jobs of a queue, or go on with it.
 -- in   queue, paused (true or false)
 -- out  'ok', jobs waiting
---@include call bell
+--@include call drain bell
 
 local waiting = redis.call('ZCARD', state_key(args.queue, 'queued'))
 if args.paused then

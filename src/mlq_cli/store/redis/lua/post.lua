@@ -1,17 +1,13 @@
 --- post — add jobs that share their options.
--- in   client, serial: who posts, and how often already; queue, priority, due_at or delay; fields: name, value, …
+-- in   client, serial (see lib/once.lua); queue, priority, due_at or delay; fields: name, value, …
 --      ARGV[2 …] for each job: an id of the caller's own or '', the message
 -- out  'ok', created, id, id, …      an id that exists already is returned and nothing is changed
--- Sending it again after a lost reply answers the same ids: the last answer to each client is remembered for a minute.
---@include call job move stats bell
+-- Sending it again after a lost reply answers the same ids.
+--@include call once job move stats bell
 
-local once = once_key(args.client)
-local last = redis.call('GET', once)
-if last then
-  last = cmsgpack.unpack(last)
-  if last[1] == args.serial then
-    return last[2]
-  end
+local again = remembered()
+if again then
+  return again
 end
 
 local jobs = (#ARGV - 1) / 2
@@ -55,5 +51,4 @@ else
   -- An idle worker may be asleep for longer than this job waits: let one look, so that it sleeps no longer than that.
   ring(queue, 1)
 end
-redis.call('SET', once, cmsgpack.pack({args.serial, answer}), 'EX', 60)
-return answer
+return remember(answer)

@@ -1,8 +1,13 @@
 --- purge — an operator throws jobs of a queue away, with their records.
--- in   queue, state, limit
+-- in   queue, state, limit; client, serial (see lib/once.lua)
 -- out  'ok', purged, left
---@include call job move trim
+--@include call drain once job move trim
+
+local again = remembered()
+if again then
+  return again
+end
 
 local key = state_key(args.queue, args.state)
 local gone = drop(args.queue, args.state, redis.call('ZRANGE', key, 0, args.limit - 1))
-return {'ok', gone, redis.call('ZCARD', key)}
+return remember({'ok', gone, redis.call('ZCARD', key)})

@@ -1,8 +1,13 @@
 --- release — give running jobs back to their queues, with no attempt spent.
--- in   ARGV[2 …] for each job: id, token;  or, by an operator: queue, limit, and nothing in ARGV[2 …]
+-- in   ARGV[2 …] for each job: id, token;  or, by an operator: queue, limit, client, serial, and nothing in ARGV[2 …]
 -- out  'ok', released
 -- moves running → queued.  The token is dropped, so whatever the old attempt still says is refused.
---@include call drain job move stats bell settle
+--@include call once drain job move stats bell settle
+
+local again = args.queue and remembered()
+if again then
+  return again
+end
 
 local jobs = {}
 local function gather(id, token)
@@ -35,4 +40,5 @@ for queue, jobs_back in pairs(back) do
   ring(queue, jobs_back)
 end
 write_stats()
-return {'ok', #jobs}
+local answer = {'ok', #jobs}
+return args.queue and remember(answer) or answer

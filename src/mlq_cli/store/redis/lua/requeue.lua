@@ -1,8 +1,13 @@
 --- requeue — run jobs again that gave up or were canceled.
--- in   ARGV[2 …] ids
+-- in   client, serial (see lib/once.lua);  ARGV[2 …] ids
 -- out  'ok', word, word, …         for each id: ok, missing, or the state that does not allow it
 -- moves dead | canceled → queued, with all counters of attempts back at nothing.
---@include call job move stats bell settle
+--@include call drain once job move stats bell settle
+
+local again = remembered()
+if again then
+  return again
+end
 
 local answer, jobs, rung = {'ok'}, {}, {}
 for i = 2, #ARGV do
@@ -30,4 +35,4 @@ for queue, jobs_back in pairs(rung) do
   ring(queue, jobs_back)
 end
 write_stats()
-return answer
+return remember(answer)

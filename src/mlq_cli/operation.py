@@ -1,0 +1,85 @@
+"""What `mlq doctor` makes of queues and workers: jobs that wait for nobody, and jobs that wait for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from mlq_cli.model.finding import NAMESPACE, Finding, Level
+from mlq_cli.model.job import CALLBACKS, State
+from mlq_cli.store.base import QueueCounts
+
+EXAMPLES = 3
+
+
+class _Case(NamedTuple):
+    level: Level
+    one: str
+    many: str  # {} is the number
+    advice: str
+
+
+CASES: Mapping[str, _Case] = {
+    "unserved": _Case(
+        Level.WARNING,
+        "1 job waits in a queue that no living worker serves",
+        "{} jobs wait in queues that no living worker serves",
+        "mlq worker --queue NAME --fn pkg.mod:func serves one; mlq workers shows who is alive",
+    ),
+    "paused": _Case(
+        Level.WARNING,
+        "1 job waits in a paused queue",
+        "{} jobs wait in paused queues",
+        "mlq queue resume NAME hands them out again",
+    ),
+    "dead-callbacks": _Case(
+        Level.WARNING,
+        "1 callback could not be delivered",
+        "{} callbacks could not be delivered",
+        "mlq dlq list -q _callbacks says why; mlq dlq retry --all -q _callbacks tries again, mlq dlq purge gives up",
+    ),
+    "dead": _Case(
+        Level.INFO,
+        "1 job gave up and waits for a person",
+        "{} jobs gave up and wait for a person",
+        "mlq dlq list shows them; mlq dlq retry runs them again",
+    ),
+    "refused": _Case(
+        Level.INFO,
+        "1 outcome was refused since the namespace began: its attempt had lost its lease",
+        "{} outcomes were refused since the namespace began: their attempts had lost their leases",
+        "if it becomes more: is --lease too short, or a machine overloaded?",
+    ),
+}
+
+
+def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
+    """Yield who is alive, and what waits. `workers`: what the living ones say of themselves."""
+    if workers:
+        yield Finding(NAMESPACE, "workers", Level.OK, f"{len(workers)} worker{'s' * (len(workers) > 1)} alive")
+    else:
+        yield Finding(NAMESPACE, "workers", Level.INFO, "no worker is alive")
+    served = {queue for worker in workers for queue in worker.get("queues", "").split()}
+    if workers:
+        served.add(CALLBACKS)  # whoever lives delivers callbacks, a reaper too
+    queued = {each.queue: each.states[State.QUEUED] for each in counts}
+    paused = {each.queue for each in counts if each.paused}
+    dead = {each.queue: each.states[State.DEAD] for each in counts}
+    numbers = {
+        "unserved": {queue: jobs for queue, jobs in queued.items() if queue not in served | paused},
+        "paused": {queue: jobs for queue, jobs in queued.items() if queue in paused},
+        "dead-callbacks": {CALLBACKS: dead.pop(CALLBACKS, 0)},
+        "dead": dead,
+        "refused": {each.queue: int(each.stats.get("refused", 0)) for each in counts},
+    }
+    for name, case in CASES.items():
+        total = sum(numbers[name].values())
+        if total:
+            what = case.one if total == 1 else case.many.format(f"{total:,}")
+            yield Finding(NAMESPACE, name, case.level, what, case.advice, total, _most(numbers[name]))
+
+
+def _most(numbers: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the queues with the most of them."""
+    queues = sorted((queue for queue in numbers if numbers[queue]), key=lambda queue: -numbers[queue])[:EXAMPLES]
+    return tuple(f"{queue} ({numbers[queue]:,})" for queue in queues)

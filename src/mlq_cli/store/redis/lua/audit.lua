@@ -1,0 +1,115 @@
+--- audit — look whether what is stored of jobs fits together, and mend what needs no guess.
+-- in   mend (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last)
+--      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or a state: its set), queue
+-- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
+-- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
+-- Judged in here, because a job that is looked at in two steps may have moved between them.
+--@include call job move bell sound
+
+if args.mend then
+  redis.call('ZREM', workers_key, '')  -- as in the chapter `drain`: so that a full Redis can be mended too
+end
+
+local rung = {}
+local function enter_its_set(job)
+  local score = job.processing_finished or stamp
+  if job.state == 'queued' then
+    score = queued_score(job.priority, number_of(job.id, job.seq or nil))
+  elseif job.state == 'running' then
+    score = instant(now + args.lease)  -- a worker that holds it renews this in time; nobody else does
+  elseif job.state == 'scheduled' then
+    score = stamp
+  elseif job.state == 'blocked' then
+    score = job.timestamp
+  end
+  enter(job.id, job.queue, job.state, score)
+  rung[job.queue] = (rung[job.queue] or 0) + 1
+end
+
+local function judge_record(id)
+  if type_of(job_key(id)) ~= 'hash' then
+    return ''  -- gone meanwhile, or reported as a key of the wrong type
+  end
+  local job = read_sound(id)
+  if not job then
+    return 'corrupt'
+  elseif not is_set(job.queue, job.state) then
+    return ''
+  elseif not redis.call('ZSCORE', state_key(job.queue, job.state), id) then
+    if args.mend then
+      enter_its_set(job)
+    end
+    return 'unlisted'
+  elseif not job.msg and redis.call('EXISTS', msg_key(id)) == 0 then
+    return 'no-message'
+  elseif job.state == 'succeeded' and not job.result and redis.call('EXISTS', result_key(id)) == 0 then
+    return 'no-result'
+  end
+  return ''
+end
+
+local function judge_time(id, queue, state, score)
+  if state == 'running' and score > now + args.longest then
+    if args.mend then
+      renew(id, queue, instant(now + args.lease))
+    end
+    return 'far-lease'
+  end
+  local over = score < now - args.patience
+  return over and (state == 'running' and 'stalled' or state == 'scheduled' and 'overdue') or ''
+end
+
+local function judge_entry(id, queue, state)
+  local score = is_set(queue, state) and tonumber(redis.call('ZSCORE', state_key(queue, state), id))
+  if not score then
+    return ''  -- it has moved on
+  end
+  local kind = type_of(job_key(id))
+  local job = kind == 'hash' and read_sound(id)
+  if kind ~= 'none' and not job then
+    return ''  -- reported as a record
+  elseif job and job.state == state and job.queue == queue then
+    return judge_time(id, queue, state, score)
+  end
+  if args.mend then
+    leave(id, queue, state)
+  end
+  return job and 'misplaced' or 'ghost'
+end
+
+local function judge_value(id, key)
+  if redis.call('EXISTS', job_key(id)) == 1 or type_of(key) ~= 'string' then
+    return ''
+  end
+  if args.mend then
+    redis.call('DEL', key)
+  end
+  return 'orphan'
+end
+
+local answer = {'ok'}
+for i = 2, #ARGV, 3 do
+  local id, place, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local word
+  if place == 'job' then
+    word = judge_record(id)
+  elseif place == 'msg' then
+    word = judge_value(id, msg_key(id))
+  elseif place == 'result' then
+    word = judge_value(id, result_key(id))
+  else
+    word = judge_entry(id, queue, place)
+  end
+  answer[#answer + 1] = word
+end
+take_out()
+bring_in()
+for queue, jobs in pairs(rung) do
+  if fits(queues_key, 'set') then
+    redis.call('SADD', queues_key, queue)
+  end
+  if fits(bell_key(queue), 'list') then
+    ring(queue, jobs)
+  end
+end
+return answer

@@ -1,0 +1,42 @@
+"""The memory limit: an executor whose job has made it grow beyond is ended, before the machine suffers for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from mlq_cli.worker.executor import Executor
+
+EVERY = 0.5  # seconds between two looks
+WATCHED = sys.platform == "linux"  # elsewhere nobody tells what another process uses
+
+
+class MemoryLimit:
+    """Looks now and then at what executors with jobs use."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._look_at = 0.0
+
+    def enforce(self, now: float, executors: Iterable[Executor]) -> None:
+        """End the executors that use more resident memory than they may; what they run has crashed."""
+        if now < self._look_at:
+            return
+        self._look_at = now + EVERY
+        for executor in executors:
+            if executor.jobs and not executor.killed and (used := resident_bytes(executor.pid)) > self._limit:
+                executor.condemn(
+                    "MemoryLimit",
+                    f"its executor used {used / 2**20:,.0f} MiB of memory, over the limit of"
+                    f" {self._limit / 2**20:,.0f} MiB, and was killed",
+                )
+
+
+def resident_bytes(pid: int | None) -> int:
+    """Return the resident memory of a process, 0 when it is no more."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
