@@ -45,7 +45,7 @@ def mutant(name: str, guard: str, test: str, *changes: tuple[str, str, str]) -> 
 
 OWN = "  if job.state == 'running' and job.token == ARGV[i + 1] then"
 HELD = "  if job[1] == 'running' and job[2] == ARGV[i + 1] then"
-CRASHED = '                log.error("job %s crashed its executor: %s", job.id, how)\n'
+CRASHED = '                log.error("job %s crashed: %s", job.id, message)\n'
 TAKEN = "        return self.outcomes[:most]\n"
 
 #: Those that the research on faults asks for, in its order (section 4.0).
@@ -100,7 +100,7 @@ ASKED_FOR = (
         "8-post-twice",
         "a post that is sent again makes no second job",
         "store/test_verbs.py::test_a_post_whose_answer_was_lost_makes_no_second_job",
-        (f"{LUA}/post.lua", "  if last[1] == args.serial then", "  if false then"),
+        (f"{LUA}/post.lua", "local again = remembered()", "local again = false"),
     ),
     mutant(
         "9-result",
@@ -220,13 +220,13 @@ EXTRA = (
         "fence",
         "what could not be renewed in time is ended",
         "worker/test_leases.py::test_a_worker_that_cannot_renew_ends_what_runs",
-        ("mlq_cli/worker/worker.py", "                self._fence(now)\n", ""),
+        ("mlq_cli/worker/fence.py", "return boot_time() - since >= self._span", "return False"),
     ),
     mutant(
         "boot-time",
         "the time to renew goes on while the machine sleeps",
         "worker/test_leases.py::test_a_worker_whose_machine_slept_ends_what_runs",
-        ("mlq_cli/worker/worker.py", "time.clock_gettime(time.CLOCK_BOOTTIME)", "time.monotonic()"),
+        ("mlq_cli/worker/fence.py", "time.clock_gettime(time.CLOCK_BOOTTIME)", "time.monotonic()"),
     ),
     mutant(
         "guard",

@@ -364,4 +364,4 @@ def test_whatever_is_said_to_the_store_it_does_what_its_model_says(redis_url: st
 @pytest.mark.timeout(1200)
 def test_whatever_is_said_to_the_store_for_long_it_does_what_its_model_says(redis_url: str) -> None:
     """Other examples each time; `--hypothesis-seed` and the lines that a failure prints bring them back."""
-    run(redis_url, settings(SETTINGS, max_examples=1500, stateful_step_count=60))
+    run(redis_url, settings(SETTINGS, max_examples=800, stateful_step_count=60))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mlq_cli.model.job import CALLBACKS, State
+from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import unpack
 from mlq_cli.store.base import Held
 from mlq_cli.store.redis import layout
@@ -52,10 +53,10 @@ class Seen:
 class Witness:
     """Keeps the history of every job and judges each step of it."""
 
-    def __init__(self, store: TimedStore, queues: Sequence[str], lease: float) -> None:
+    def __init__(self, store: TimedStore, queues: Sequence[str], rules: Rules) -> None:
         self._store = store
         self._queues = (*queues, CALLBACKS)
-        self._lease = lease
+        self._rules = rules
         self.jobs: dict[str, Seen] = {}  # as they were last seen; those that ended stay
         self.live: set[str] = set()
         self.ran: dict[str, list[str]] = {}  # every token that each job was claimed with
@@ -176,13 +177,16 @@ class Witness:
             overdue = said.allowed is not None and said.now - started > said.allowed
             assert over or overdue, f"it was taken from its holder: {where}"
             assert after.retries == before.retries + 1, where
-            if after.state is not State.DEAD:
+            if after.state is State.DEAD:
+                assert not after.token, f"its holder would not be told: {where}"
+            else:
+                assert after.retries <= self._rules.max_retries, f"it would run for ever: {where}"
                 self._back(job_id, before, after, said, where, spent=1)
             self.seen["lost"] += 1
 
     def _may_reap(self, now: float) -> bool:
         """Whether leases that look over are over, or just nobody could speak."""
-        return self._heard_at is not None and now - self._heard_at <= self._lease / 2 and now >= self._grace_until
+        return self._heard_at is not None and now - self._heard_at <= self._rules.lease / 2 and now >= self._grace_until
 
     def _settled(self, held: Held, kind: str, before: Seen, after: Seen, where: str) -> None:
         assert after.attempt == before.attempt, where

@@ -34,7 +34,7 @@ class World:
         self.lossy = True
         self._url, self._namespace = url, namespace
         self._stores: list[TimedStore] = []
-        self.witness = Witness(self.connect(), QUEUES, RULES.lease)
+        self.witness = Witness(self.connect(), QUEUES, RULES)
         self._forget_scripts()  # so that a seed finds the same server each time
         self.diary: deque[str] = deque(maxlen=60)
         self.running: dict[str, dict[str, str]] = {}  # by job: workers that run it right now, and their tokens
