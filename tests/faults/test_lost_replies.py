@@ -20,6 +20,7 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Held, Progress
+from mlq_cli.store.redis.layout import STATE
 from mlq_cli.store.redis.scripts import verbs
 from tests_support import wait_until
 
@@ -145,7 +146,18 @@ def pause(bench: Any, n: int) -> None:
     assert bench.store.ask(bench.store.pause("default", paused=False)) == n
 
 
+def audit(bench: Any, n: int) -> None:
+    (job_id,) = bench.post("x")
+    bench.store._read([("ZREM", STATE(bench.store.namespace, "default", State.QUEUED), job_id)])
+    list(bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None))
+    assert bench.sets_of(job_id) == [("default", State.QUEUED)]
+    bench.finish(bench.take())
+    again = bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None)
+    assert sum(finding.count for finding in again) == 0, "all fits together"
+
+
 SCENES: dict[str, list[Callable[[Any, int], None]]] = {
+    "audit": [audit],
     "cancel": [cancel],
     "claim": [claim],
     "finish": [finish, finish_with_an_error],
