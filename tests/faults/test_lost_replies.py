@@ -19,7 +19,7 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Held, Progress
-from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.layout import STATE
 from mlq_cli.store.redis.scripts import verbs
 from tests_support import wait_until
 from timed_store import Bench
@@ -147,12 +147,13 @@ def pause(bench: Any, n: int) -> None:
 
 
 def audit(bench: Any, n: int) -> None:
-    bench.post("x")
-    (orphan,) = bench.post("y" * 100)
-    bench.store._read([("DEL", layout.JOB(bench.store.namespace, orphan))])
-    assert list(bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None))
-    assert bench.store._read([("EXISTS", layout.MSG(bench.store.namespace, orphan))]) == [0]
-    assert len(bench.store.ids(None, [State.QUEUED], None)) == n, "what belongs there is left alone"
+    (job_id,) = bench.post("x")
+    bench.store._read([("ZREM", STATE(bench.store.namespace, "default", State.QUEUED), job_id)])
+    list(bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None))
+    assert bench.sets_of(job_id) == [("default", State.QUEUED)]
+    bench.finish(bench.take())
+    again = bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None)
+    assert sum(finding.count for finding in again) == 0, "all fits together"
 
 
 SCENES: dict[str, list[Callable[[Any, int], None]]] = {
