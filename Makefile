@@ -27,11 +27,13 @@ demo: .demo/installed ## install mlq apart, then run real machine learning throu
 	@.demo/venv/bin/python -m pip --disable-pip-version-check --quiet install --upgrade . --group demo
 	@touch $@
 
+# Most tests wait: for a lease to end, a process to start. Two at a time keep two cores busy.
 test: setup ## run the tests on the embedded server (minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 faults: setup ## break everything around mlq and see that nothing is lost (minutes)
 	$(BIN)/python -m pytest tests/faults tests/store/test_model.py -m ''
+	$(BIN)/python -m pytest -m minutes --ignore tests/faults --ignore tests/store/test_model.py
 
 mutants: setup ## take the guards away one by one and see that a test notices each (minutes)
 	$(BIN)/python tests/faults/mutants.py
