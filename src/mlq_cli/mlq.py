@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mlq_cli.bulk import Ids, chunks
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
+from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.profile import Profile, load
@@ -105,9 +106,11 @@ class MLQ:
 
         Raises:
             Misuse: an option makes no sense, or the message cannot be carried or is too large.
+            Refused: called in a job that stands at the end of a chain of more than `limits.chain`.
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
-        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions))
+        deep = self._generation(delay, at)
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
         message = pack(msg, limit=self.profile.limits.message)
         own = None if id is None else [check_own_id(id)]
         return self.store.ask(self.store.post([message], options, own)).ids[0]
@@ -133,7 +136,8 @@ class MLQ:
         Returns the ids in order, as a sequence that takes next to no memory. What was posted before an error stays.
         Raises as `post` does.
         """
-        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions))
+        deep = self._generation(delay, at)
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
         limit = self.profile.limits.message
         ids = Ids()
         with progress_bar(progress, total) as advance:
@@ -142,6 +146,9 @@ class MLQ:
                 ids.add(self.store.ask(self.store.post(chunk, options)).ids)
                 advance(len(ids))
         return ids
+
+    def _generation(self, delay: float | None, at: float | None) -> int:
+        return next_generation(self.profile.limits.chain, later=bool(delay) or at is not None)
 
     # --- looking ---------------------------------------------------------------------------------------------------
     def get_job(self, job_id: str | int) -> Record:

@@ -205,7 +205,7 @@ def test_a_strangers_file_in_this_folder_runs_no_program(write: Write, monkeypat
     [
         ("namespaces: x\n", "namespaces", "did you mean 'namespace'?"),
         ("worker: {leese: 30}\n", "leese", "did you mean 'lease'?"),
-        ("limits: {xyzzy: 1}\n", "xyzzy", "known keys: message, result"),
+        ("limits: {xyzzy: 1}\n", "xyzzy", "known keys: chain, message, result"),
         ("1: 2\n", "1", None),
     ],
 )

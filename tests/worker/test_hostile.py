@@ -1,11 +1,12 @@
 """Hostile jobs: each is classified, and leaves the worker, its next job, its descriptors and its folders as they were.
 
 Most of them meet one and the same worker, one after another: what one leaves behind is the trouble of the next.
-J-1 to J-15 are the lines of the plan of tests that they belong to.
+J-1 to J-16 are the lines of the plan of tests that they belong to.
 """
 
 from __future__ import annotations
 
+import contextvars
 import json
 import math
 import os
@@ -22,7 +23,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from mlq_cli import MLQ, State
-from mlq_cli.model.errors import NotCarried
+from mlq_cli.model import generation
+from mlq_cli.model.errors import NotCarried, Refused
 from mlq_cli.store.redis.embedded import _environment as server_environment
 from mlq_cli.worker.child import _described
 from mlq_cli.worker.output import LAST, MOST
@@ -37,6 +39,7 @@ class Ward:
     """One worker that all have to live with."""
 
     def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
         self.mlq = MLQ.from_profile(redis_url=url, namespace=f"hostile{os.getpid()}")
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
@@ -490,3 +493,26 @@ def test_a_job_that_runs_for_many_leases_runs_once(mlq: MLQ, start_worker: Any, 
     assert mlq.wait(job_id, 60) == "ran"
     record = mlq.get_job(job_id)
     assert (record["attempt"], record["retries"]) == (1, 0) and (tmp_path / "ran").read_text() == "ran\n"
+
+
+# --- J-16: a job that posts itself ------------------------------------------------------------------------------------
+def test_a_job_that_posts_itself_without_end_is_stopped_by_a_clear_error(ward: Ward) -> None:
+    record = ward.run("breed", [ward.url, ward.mlq.namespace])
+    for number in range(5):
+        assert record["state"] is State.SUCCEEDED, number
+        ward.mlq.wait_ended(record["result"], 20)
+        record = dict(ward.mlq.get_job(record["result"]))
+    assert (record["state"], record["error_type"]) == (State.DEAD, "Refused")
+    assert "6th in its chain" in record["error"]
+
+
+def test_what_is_posted_for_later_begins_a_chain_of_its_own() -> None:
+    context = contextvars.copy_context()
+    context.run(generation.enter, 100)
+    assert context.run(generation.next_generation, 100, later=False) == 100
+    assert context.run(generation.next_generation, 100, later=True) == 0
+    context.run(generation.enter, 101)
+    with pytest.raises(Refused):
+        context.run(generation.next_generation, 100, later=False)
+    assert context.run(generation.next_generation, None, later=False) == 101
+    assert generation.next_generation(0, later=False) == 0, "outside of any job"

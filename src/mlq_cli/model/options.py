@@ -26,6 +26,7 @@ class PostOptions:
     timeout: float | None = None  # seconds one attempt may take before its executor is killed
     callback: str | None = None  # http(s) URL that is told the outcome
     functions: tuple[str, ...] | None = None  # names of the listeners to run; None: all of them
+    generation: int = 0  # how many jobs stand above it, each posted by the one before
 
     def __post_init__(self) -> None:
         check_name(self.queue, "queue")

@@ -195,6 +195,7 @@ class Limits:
 
     message: int = _setting(32 * 2**20, SIZE, "largest message, packed")
     result: int = _setting(512 * 2**20, SIZE, "largest result, packed")
+    chain: int | None = _setting(100, _whole(0), "jobs that post jobs that post jobs: so deep at most; null: no limit")
 
     @property
     def largest(self) -> int:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from mlq_cli.model.errors import MlqError, TooLarge
+from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Context, Job
@@ -95,6 +96,7 @@ class Executing:
     def _attempt(self, frame: bytes) -> Answer:
         began = time.perf_counter()
         job = Job(frame)
+        enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
             chosen = choose(self.listeners, job.functions)
@@ -163,6 +165,7 @@ class Executing:
     async def _attempt_async(self, frame: bytes, free: asyncio.Semaphore) -> None:
         began = time.perf_counter()
         job = Job(frame)
+        enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
             chosen = choose(self.listeners, job.functions)

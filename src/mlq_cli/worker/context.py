@@ -15,13 +15,14 @@ class Job:
     """One job as an executor receives it: the values that `claim.lua` packs, in its order."""
 
     __slots__ = (
-        "attempt", "callback", "functions", "id", "packed_msg", "queue", "retries", "started_at", "timestamp", "token",
+        "attempt", "callback", "functions", "generation", "id", "packed_msg", "queue", "retries", "started_at",
+        "timestamp", "token",
     )  # fmt: skip
 
     def __init__(self, frame: bytes) -> None:
         # Lua has no nil inside a list and says false.
         values: list[Any] = [None if value is False else value for value in msgpack.unpackb(frame, raw=True)]
-        job_id, packed, attempt, timestamp, functions, callback, retries, queue, token = values
+        job_id, packed, attempt, timestamp, functions, callback, retries, queue, token, generation = values
         self.id: str = job_id.decode()
         self.packed_msg: bytes = packed or b"\xc0"
         self.attempt: int = int(attempt)
@@ -31,6 +32,7 @@ class Job:
         self.retries = int(retries or 0)
         self.queue: str = queue.decode()
         self.token: str = token.decode()
+        self.generation = int(generation or 0)
         self.started_at = time.time()
 
 

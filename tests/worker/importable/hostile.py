@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+from mlq_cli import MLQ
 
 KEPT: list[Any] = []
 
@@ -426,3 +429,10 @@ def long(msg: Any) -> str:
         file.write("ran\n")
     time.sleep(msg["seconds"])
     return "ran"
+
+
+# --- J-16: a job that posts itself ------------------------------------------------------------------------------------
+def breed(where: list[str]) -> str:
+    url, namespace = where
+    with MLQ.from_profile(redis_url=url, namespace=namespace, limits_chain=5) as mlq:
+        return mlq.post(["breed", where], id=f"child-{uuid4().hex}")

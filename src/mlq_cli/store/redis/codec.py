@@ -18,6 +18,7 @@ def option_fields(options: PostOptions) -> list[str | int | float | bytes]:
         ("retries_allowed", options.retries),
         ("timeout", options.timeout),
         ("callback", options.callback),
+        ("generation", options.generation or None),
     ):
         if value is not None:
             fields += [name, value]

@@ -113,6 +113,7 @@ JOB_FIELDS = {
     "retries_allowed": "reruns after an exception, when the post said so",
     "timeout": "seconds one attempt may take, when the post said so",
     "callback": "URL, when there is one",
+    "generation": "how many jobs stand above it, each posted by the one before, when there are any",
     "functions": "names of the listeners to run as msgpack, when the post said so",
     "worker": "name of the worker that claimed it last",
     "token": "the fence: random, new with each claim; an outcome counts only with it",

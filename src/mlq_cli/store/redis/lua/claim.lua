@@ -17,7 +17,7 @@ local ids = again and last[2] or {}
 
 local function read(id)
   local job = redis.call('HMGET', job_key(id), 'state', 'attempt', 'timeout', 'timestamp', 'msg', 'token',
-                         'functions', 'callback', 'retries', 'queue')
+                         'functions', 'callback', 'retries', 'queue', 'generation')
   if not job[5] then
     job[5] = redis.call('GET', msg_key(id))
   end
@@ -28,7 +28,8 @@ local function hand_out(id, job, attempt)
   local n = #answer
   answer[n + 1] = id
   answer[n + 2] = job[3] or ''
-  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token})
+  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token,
+                                 job[11]})
 end
 
 local lease_until, waited = instant(now + args.lease), 0
