@@ -31,6 +31,7 @@ from mlq_cli.worker.output import LAST, MOST
 from tests_support import wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"
+NAME = f"ward{os.getpid()}"  # of the worker: the same tests may be running beside these
 SOON = 3.0  # seconds; a second is meant, on a machine that others use too
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel has to tell of other processes")
 
@@ -47,7 +48,7 @@ class Ward:
         options: dict[str, Any] = {
             "functions": ["hostile:hostile"],
             "paths": [str(IMPORTABLE)],
-            "name": "ward",
+            "name": NAME,
             "grace": 2.0,
         }
         options["memory_limit"] = 768 << 20
@@ -88,7 +89,7 @@ class Ward:
         """Return the processes around the worker that are neither its executor nor the guard of that."""
         marked, children = [], []
         for process in processes():
-            ours = b"MLQ_WORKER=ward" in process.environment
+            ours = f"MLQ_WORKER={NAME}".encode() in process.environment
             if ours:
                 marked.append(process)
             if process.parent == self.worker.pid:
@@ -141,7 +142,7 @@ def shared_ward(redis_url: str) -> Iterator[Ward]:
         finally:
             ward.worker.kill()
             ward.worker.wait()
-        left = [str(each) for each in processes() if b"MLQ_WORKER=ward" in each.environment and each.state != "Z"]
+        left = [str(each) for each in processes() if f"MLQ_WORKER={NAME}".encode() in each.environment and each.state != "Z"]
         assert left == []
         ward.mlq.close()
 
