@@ -32,6 +32,7 @@ from tests_support import wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"
 NAME = f"ward{os.getpid()}"  # of the worker: the same tests may be running beside these
+MARK = f"MLQ_WORKER={NAME}".encode()
 SOON = 3.0  # seconds; a second is meant, on a machine that others use too
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel has to tell of other processes")
 
@@ -89,7 +90,7 @@ class Ward:
         """Return the processes around the worker that are neither its executor nor the guard of that."""
         marked, children = [], []
         for process in processes():
-            ours = f"MLQ_WORKER={NAME}".encode() in process.environment
+            ours = MARK in process.environment
             if ours:
                 marked.append(process)
             if process.parent == self.worker.pid:
@@ -142,7 +143,7 @@ def shared_ward(redis_url: str) -> Iterator[Ward]:
         finally:
             ward.worker.kill()
             ward.worker.wait()
-        left = [str(each) for each in processes() if f"MLQ_WORKER={NAME}".encode() in each.environment and each.state != "Z"]
+        left = [str(each) for each in processes() if MARK in each.environment and each.state != "Z"]
         assert left == []
         ward.mlq.close()
 
