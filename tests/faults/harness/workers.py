@@ -58,7 +58,7 @@ class WorkerProcess:
     def executors(self) -> list[int]:
         """Return the process ids of its executors."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"mlq_cli.worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children if b"mlq_cli.worker.child" in _command(pid)]
 
 
 class Fleet:
@@ -108,3 +108,10 @@ class Fleet:
         for worker in self.all:
             worker.kill()
         self.alive.clear()
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile: guards and orphans are the worker's children too
