@@ -40,6 +40,12 @@ test-demo: .demo/installed ## run the demo twice in a row
 test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, Redis 6.2, and Redis 7.0 where it is installed
 	$(BIN)/python tests/servers.py
 
+bench: setup ## measure mlq beside what Redis allows and beside its own history (two minutes)
+	$(BIN)/python tests/bench/ours.py
+
+bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
+	$(BIN)/python tests/bench/against.py
+
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -61,4 +67,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults test-demo test-servers bench bench-peers check fmt docs build clean
