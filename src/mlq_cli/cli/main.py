@@ -40,6 +40,7 @@ _COMMANDS = {
     "workers": _Home("status", _OPERATE),
     "queue": _Home("queue", _OPERATE),
     "dlq": _Home("dlq", _OPERATE),
+    "bench": _Home("bench", _OPERATE),
     "config": _Home("config", _SETUP),
     "redis": _Home("server", _SETUP),
 }

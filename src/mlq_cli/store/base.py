@@ -227,5 +227,8 @@ class Store(Protocol):
     def server(self) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
 
+    def forget(self) -> None:
+        """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
+
     def close(self) -> None:
         """Close all connections."""
