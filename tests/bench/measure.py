@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from arena import Arena, Stuck
 from contestants import OURS, YARDSTICK, Contestant
 from processes import cpu_seconds, resident_megabytes, tree
+
+sys.path.append(str(Path(__file__).parent / "peers"))
+from client import sleep_of
 
 MEMORY_JOBS = 4000
 MEMORY_BYTES = "96"  # with its msgpack head a message of 98
@@ -115,10 +121,7 @@ def latency(arena: Arena, scale: float) -> Numbers:
 
 
 def mixed(arena: Arena, scale: float) -> Numbers:
-    """Run jobs of which 1 % take 200 ms in two places; how long after its turn the unluckiest of the short ones began.
-
-    A job's turn has come when one that was posted after it begins.
-    """
+    """Run jobs of which 1 % take 200 ms in two places; how late the unluckiest of the short ones began."""
     arena.clean()
     command, number = arena.pair()
     arena.client("bulk", MIXED_JOBS, "mixed")
@@ -129,10 +132,19 @@ def mixed(arena: Arena, scale: float) -> Numbers:
 
 
 def latest(begun: list[tuple[int, float]]) -> float:
-    """Return by how many seconds the unluckiest short job began after a job that was posted later."""
+    """Return by how many seconds the unluckiest short job began beyond its turn.
+
+    Its turn has come when a job that was posted later begins, but not before it would have begun in a perfect line
+    before two places, with jobs that take nothing but the time that they sleep.
+    """
+    first = min(at for _, at in begun)
+    turn, free = {}, [first, first]
+    for number, _ in sorted(begun):
+        turn[number] = heapq.heappop(free)
+        heapq.heappush(free, turn[number] + sleep_of(number))
     worst, soonest = 0.0, float("inf")
     for number, at in sorted(begun, reverse=True):
-        if number % 100:
-            worst = max(worst, at - soonest)
+        if not sleep_of(number):
+            worst = max(worst, at - max(soonest, turn[number]))
         soonest = min(soonest, at)
     return worst

@@ -129,9 +129,9 @@ def _absolute(run: Run) -> str:
 
 The spread of the rounds is in brackets where it matters. *p50*, *p99*: post one job to an idle worker and wait for its
 result, as the peer's own API does; {ROUND_TRIPS} times a round. *late*: of {MIXED_JOBS} jobs of which 1 % take 200 ms,
-run in two places, how long after its turn the unluckiest of the short ones began; its turn has come when a job that was
-posted later begins. *bytes*: of Redis, for a job with a message and a result of 98 bytes each. Idle numbers are of one
-look of ten seconds.
+run in two places, how long beyond its turn the unluckiest of the short ones began. Its turn has come when a job that
+was posted later begins, but not before it would have begun in a perfect line before two places. *bytes*: of Redis, for
+a job with a message and a result of 98 bytes each. Idle numbers are of one look of ten seconds.
 
 {_table(["", *(title for title, _ in ABSOLUTE)], rows)}
 """

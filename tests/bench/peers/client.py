@@ -15,11 +15,16 @@ WARM_UP, PATIENCE = 20, 3.0  # round trips before those that count; seconds afte
 SLOW_EVERY, SLOW_SECONDS = 100, 0.2  # the mixed load
 
 
+def sleep_of(number):
+    """Return the seconds that a job of the mixed load takes; the first ones are short."""
+    return SLOW_SECONDS if number % SLOW_EVERY == SLOW_EVERY // 2 else 0
+
+
 def messages(count, size):
     """Yield the messages of a load, as a generator does."""
     for number in range(count):
         if size == "mixed":
-            yield {"i": number, "sleep": SLOW_SECONDS if number % SLOW_EVERY == 0 else 0}
+            yield {"i": number, "sleep": sleep_of(number)}
         elif size == "0":
             yield {"i": 7}
         else:
