@@ -15,11 +15,11 @@ from processes import cpu_seconds, resident_megabytes, tree
 sys.path.append(str(Path(__file__).parent / "peers"))
 from client import sleep_of
 
-MEMORY_JOBS = 4000
+MEMORY_JOBS = 2500
 MEMORY_BYTES = "96"  # with its msgpack head a message of 98
-MIXED_JOBS = 500  # of them 1 % take 200 ms
-IDLE_SECONDS = 10.0  # two of the beats and ticks of most workers
-ROUND_TRIPS = 300
+MIXED_JOBS = 400  # of them 1 % take 200 ms
+IDLE_SECONDS = 10.0  # a heartbeat of ours, the longest of all
+ROUND_TRIPS = 200
 
 Numbers = dict[str, float]
 Load = Callable[[Arena, float], Numbers]
@@ -29,8 +29,8 @@ def loads_of(contestant: Contestant, number: int) -> list[Load]:
     """Return what is measured of a contestant in a round; the yardstick can only post and drain."""
     if contestant is YARDSTICK:
         return [drain, post]
-    every = [drain, post, start, memory, latency, mixed]
-    return [*every, idle] if number == 1 else every  # idling takes time and varies little
+    every = [drain, post, start, latency, mixed]
+    return [*every, memory, idle] if number == 1 else every  # these two take time and vary little
 
 
 def drain(arena: Arena, scale: float, command: str = "", number: int = 1) -> Numbers:
@@ -70,14 +70,14 @@ def post(arena: Arena, scale: float) -> Numbers:
 
 
 def start(arena: Arena, scale: float) -> Numbers:
-    """Start a worker that has one job waiting; what it holds a second later."""
+    """Start a worker that has one job waiting; what it holds a moment later."""
     arena.clean()
     arena.client("bulk", 1)
     began = time.monotonic()
     with arena.worker() as worker:
         arena.wait_for_ticks(1, worker, pause=0.005)
         started = arena.ticks()[1] - began
-        time.sleep(1.0)
+        time.sleep(0.5)
         processes = tree(worker.pid)
         return {"start s": started, "rss MB": resident_megabytes(processes), "processes": len(processes)}
 

@@ -131,7 +131,7 @@ The spread of the rounds is in brackets where it matters. *p50*, *p99*: post one
 result, as the peer's own API does; {ROUND_TRIPS} times a round. *late*: of {MIXED_JOBS} jobs of which 1 % take 200 ms,
 run in two places, how long beyond its turn the unluckiest of the short ones began. Its turn has come when a job that
 was posted later begins, but not before it would have begun in a perfect line before two places. *bytes*: of Redis, for
-a job with a message and a result of 98 bytes each. Idle numbers are of one look of ten seconds.
+a job with a message and a result of 98 bytes each. Bytes and idle numbers are of one look.
 
 {_table(["", *(title for title, _ in ABSOLUTE)], rows)}
 """

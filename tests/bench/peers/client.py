@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-WARM_UP, PATIENCE = 20, 3.0  # round trips before those that count; seconds after which those are enough
+WARM_UP, PATIENCE = 10, 2.0  # round trips before those that count; seconds after which those are enough
 SLOW_EVERY, SLOW_SECONDS = 100, 0.2  # the mixed load
 
 
