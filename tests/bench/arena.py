@@ -86,8 +86,7 @@ class Arena:
             try:
                 yield started[0]
             finally:
-                for process in started:
-                    end(process)
+                end(*started)
 
     def pair(self) -> tuple[str, int]:
         """Return the command and the number of workers that give two places to run jobs."""

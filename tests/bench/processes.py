@@ -51,12 +51,14 @@ def resident_megabytes(pids: list[int]) -> float:
     return pages * PAGE / 2**20
 
 
-def end(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
-    """End a process of ours: warmly, and after some seconds with all its descendants."""
-    if process.poll() is None:
+def end(*processes: subprocess.Popen[bytes], patience: float = 2.0) -> None:
+    """End processes of ours: warmly, and after some seconds with all their descendants."""
+    for process in processes:
         process.terminate()
+    until = time.monotonic() + patience
+    for process in processes:
         try:
-            process.wait(patience)
+            process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             for pid in reversed(tree(process.pid)):
                 try:
