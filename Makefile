@@ -48,6 +48,12 @@ test-demo: .demo/installed ## run the demo twice in a row
 test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, 6.2 and an installed 7.0: alone, with sentinels, as a cluster
 	$(BIN)/python tests/servers.py
 
+bench: setup ## measure mlq beside what Redis allows and beside its own history (two minutes)
+	$(BIN)/python tests/bench/ours.py
+
+bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
+	$(BIN)/python tests/bench/against.py
+
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -69,4 +75,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-peers check fmt docs build clean

@@ -41,6 +41,7 @@ _COMMANDS = {
     "queue": _Home("queue", _OPERATE),
     "dlq": _Home("dlq", _OPERATE),
     "doctor": _Home("doctor", _OPERATE),
+    "bench": _Home("bench", _OPERATE),
     "config": _Home("config", _SETUP),
     "redis": _Home("server", _SETUP),
 }

