@@ -19,11 +19,11 @@ import pytest
 from harness.chaos import Plan, run
 from harness.ledger import read_ledger
 from harness.nemesis import schedule
-from harness.stage import Stage, alive, environment, opened
+from harness.stage import Stage, environment, opened
 from harness.sweeper import PAGE
 from mlq_cli import State
 from mlq_cli.model.rules import Rules
-from tests_support import wait_until
+from tests_support import alive, wait_until
 
 
 @pytest.fixture
