@@ -8,11 +8,14 @@ import msgpack
 import pytest
 
 from mlq_cli.model.job import State
+from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Progress
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.connect import SLOWEST
+from timed_store import named_arguments
 
 Bench = Any
 
@@ -38,11 +41,22 @@ def test_a_job_with_an_id_of_its_own_waits_its_turn(bench: Bench) -> None:
 
 
 def test_a_post_whose_answer_was_lost_makes_no_second_job(bench: Bench) -> None:
-    from mlq_cli.model.options import PostOptions
-
     call = bench.store.post([pack("x")], PostOptions())
     assert bench.store.ask(call) == bench.store.ask(call)
     assert len(bench.store.ids(None, [State.QUEUED], None)) == 1
+
+
+def test_the_answer_to_a_large_post_is_remembered_while_a_thin_line_may_carry_it_again(bench: Bench) -> None:
+    def remembered_for(message: bytes) -> float:
+        (posted,) = bench.store.run(call := bench.store.post([message], PostOptions()))
+        key = layout.ONCE(bench.store.namespace, named_arguments(call)[b"client"].decode())
+        assert bench.store.ask(call) == posted
+        (milliseconds,) = bench.store._read([("PTTL", key)])
+        return float(milliseconds) / 1000
+
+    assert 30 < remembered_for(b"\xc0") <= 60
+    large = 4 << 20
+    assert remembered_for(pack("x" * large)) > 30 + large / SLOWEST
 
 
 def test_a_message_over_64_bytes_comes_back_whole(bench: Bench) -> None:
