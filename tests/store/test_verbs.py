@@ -130,6 +130,19 @@ def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(bench: Bench) -> N
     assert len(bench.claim().jobs) == 1
 
 
+@pytest.mark.parametrize("number", [None, "many"])
+def test_a_record_without_its_number_takes_no_other_job_down_with_it(bench: Bench, number: str | None) -> None:
+    ids = bench.post(1, 2, ids=["broken", "sound"], delay=10)
+    key = layout.JOB(bench.store.namespace, "broken")
+    bench.store._read([("HDEL", key, "seq") if number is None else ("HSET", key, "seq", number)])
+    bench.at(11)
+    taken = [Held(job.id, bench.token) for job in bench.claim(2).jobs]
+    assert {job.id for job in taken} == set(ids)
+    bench.store._read([("HSET", key, "attempt", "several")])
+    assert bench.store.ask(bench.store.release(taken)) == 2
+    assert [bench.sets_of(job_id) for job_id in ids] == [[("default", State.QUEUED)]] * 2
+
+
 def test_an_entry_without_its_record_is_passed_over(bench: Bench) -> None:
     bench.post("a", "b")
     bench.store._read([("DEL", layout.JOB(bench.store.namespace, "1"))])
