@@ -9,7 +9,7 @@ import pytest
 
 from mlq_cli.model.job import State
 from mlq_cli.model.options import PostOptions
-from mlq_cli.model.outcome import Kind
+from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Progress
@@ -141,6 +141,22 @@ def test_a_record_without_its_number_takes_no_other_job_down_with_it(bench: Benc
     bench.store._read([("HSET", key, "attempt", "several")])
     assert bench.store.ask(bench.store.release(taken)) == 2
     assert [bench.sets_of(job_id) for job_id in ids] == [[("default", State.QUEUED)]] * 2
+
+
+def test_a_record_without_its_queue_takes_no_other_job_down_with_it(bench: Bench) -> None:
+    broken, finished, released, lost, waiting = bench.post(1, 2, 3, 4, 5)
+    taken = {job.id: Held(job.id, bench.token) for job in bench.claim(4).jobs}
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, broken), "queue")])
+    assert bench.beat(list(taken.values())) == {}
+    assert {job.id for job in bench.claim(4, token=bench.token).jobs} == {finished, released, lost}
+    assert bench.store.ask(bench.store.release([taken[broken], taken[released]])) == 1
+    outcomes = [Outcome(*taken[job_id], Kind.DONE.value, 0.5, b"", pack(1)) for job_id in (broken, finished)]
+    assert bench.store.ask(bench.store.finish(outcomes, rules=bench.rules)) == {broken: "missing"}
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, waiting), "queue")])
+    bench.pass_to(100)
+    assert bench.sweep().given_back == 2
+    assert {job.id for job in bench.claim(4).jobs} == {released, lost}
+    assert bench.state(finished) is State.SUCCEEDED
 
 
 def test_an_entry_without_its_record_is_passed_over(bench: Bench) -> None:
