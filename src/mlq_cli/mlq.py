@@ -310,7 +310,7 @@ class MLQ:
         `repair` mends at once what needs no guess, without harm to whoever works meanwhile. `looked` is called now and
         then with how much of the namespace was looked at. Raises StoreUnavailable when it comes to the server.
         """
-        from mlq_cli.diagnosis import diagnose  # rarely wanted
+        from mlq_cli.doctor.diagnosis import diagnose  # rarely wanted
 
         return diagnose(self.profile, lambda: self.store, repair=repair, looked=looked or (lambda done: None))
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlq_cli import MLQ
-from mlq_cli.installation import examine_installation
+from mlq_cli.doctor.installation import examine_installation
 from mlq_cli.model.finding import NAMESPACE, Finding, Level
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome

@@ -89,6 +89,8 @@ def test_a_command_imports_only_what_it_needs(redis_url: str, namespace: str) ->
         unwanted = {"rich", "yaml", "pydantic", "fastapi", "numpy"} & set(sys.modules)
         ours = {name.rpartition(".")[2] for name in sys.modules if name.startswith("mlq_cli.cli.")}
         others = ours & {"get", "wait", "jobs", "status", "worker", "dlq", "queue", "config", "server", "result"}
+        rare = {"doctor", "finding", "audit", "defects", "examination", "server_info", "nodes", "sentinel", "cluster"}
+        others |= rare & {name.rpartition(".")[2] for name in sys.modules if name.startswith("mlq_cli.")}
         assert not unwanted | others, unwanted | others
     """
     words = ["post", "x", "--redis-url", redis_url, "-n", namespace, "--priority", "3"]

@@ -208,7 +208,7 @@ EXTRA = (
         "unspent",
         "giving back spends no attempt",
         "store/test_verbs.py::test_a_released_job_is_first_again_with_no_attempt_spent",
-        (f"{LUA}/release.lua", "math.max(0, job.attempt - 1)", "job.attempt"),
+        (f"{LUA}/release.lua", "(tonumber(job.attempt) or 1) - 1", "(tonumber(job.attempt) or 1)"),
     ),
     mutant(
         "drain",

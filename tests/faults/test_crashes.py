@@ -19,11 +19,11 @@ import pytest
 from harness.chaos import Plan, run
 from harness.ledger import read_ledger
 from harness.nemesis import schedule
-from harness.stage import Stage, alive, environment, opened
+from harness.stage import Stage, environment, opened
 from harness.sweeper import PAGE
 from mlq_cli import State
 from mlq_cli.model.rules import Rules
-from tests_support import wait_until
+from tests_support import alive, wait_until
 
 
 @pytest.fixture
@@ -192,12 +192,14 @@ def test_five_reapers_at_once_give_each_job_back_once_though_one_is_killed(stage
     for n in range(jobs // 500):
         claim = store.claim(["default"], 500, worker="w", lane=f"w{n}", token=f"t{n}", rules=rules)
         assert len(store.ask(claim).jobs) == 500
+    claimed_at = time.monotonic()
     command = [sys.executable, "-m", "harness.sweeper", stage.url, stage.namespace, "0.5"]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment()}
     reapers = [subprocess.Popen([*command, *pages], **pipes) for pages in (["3"], [], [], [], [])]
     try:
         for reaper in reapers:
             assert reaper.stdout.readline() == "ready\n"
+        wait_until(lambda: time.monotonic() > claimed_at + rules.lease)  # or they are quick, and find nothing lost yet
         for reaper in reapers:
             reaper.stdin.write("go\n")
             reaper.stdin.flush()

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from harness.crew import Crew
+from harness.endings import assert_each_ended_once, members, wait_all_ended
 from harness.failpoints import Failpoints, parse
-from harness.verdict import assert_each_ended_once, members, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.model.errors import StoreUnavailable
 from tests_support import wait_until

@@ -13,14 +13,7 @@ from harness.server import ALWAYS, FaultServer
 from mlq_cli import MLQ, State
 from mlq_cli.worker import fence
 from mlq_cli.worker.fence import Fence
-from tests_support import wait_until
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+from tests_support import alive, wait_until
 
 
 def test_a_worker_whose_redis_is_frozen_ends_its_executor_before_the_lease_does(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.crew import Crew
+from harness.endings import assert_each_ended_once
 from harness.proxy import FaultProxy
-from harness.verdict import assert_each_ended_once
 from mlq_cli import MLQ, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.crew import Crew
+from harness.endings import assert_each_ended_once, wait_all_ended
 from harness.proxy import FaultProxy
-from harness.verdict import assert_each_ended_once, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.values import pack

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from harness.crew import Crew
+from harness.endings import assert_each_ended_once, wait_all_ended
 from harness.server import ALWAYS, FaultServer
-from harness.verdict import assert_each_ended_once, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.model.errors import StoreFull, StoreUnavailable
 from mlq_cli.worker import outage as outage_module

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from harness.crew import Crew
+from harness.endings import assert_each_ended_once, wait_all_ended
 from harness.fake_redis import FakeRedis
 from harness.proxy import FaultProxy
 from harness.server import ALWAYS, FaultServer
-from harness.verdict import assert_each_ended_once, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.model.errors import MlqError, NotAllowed, StoreFull, StoreUnavailable
 from tests_support import wait_until

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 
 from harness.crew import Crew
-from harness.verdict import assert_each_ended_once, wait_all_ended
+from harness.endings import assert_each_ended_once, wait_all_ended
 from mlq_cli import MLQ, State
 from mlq_cli.store.base import Held
-from tests_support import wait_until
+from tests_support import alive, wait_until
 from timed_store import Bench
 
 
@@ -30,14 +29,6 @@ def runs(path: Path, word: str) -> list[list[str]]:
     if not path.exists():
         return []
     return [line.split() for line in path.read_text().splitlines() if line.split()[2] == word]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
 @pytest.mark.minutes

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mlq_cli import MLQ
+from mlq_cli.doctor.operation import CASES
 from mlq_cli.model.errors import StoreFull, StoreUnavailable
 from mlq_cli.model.finding import Finding, Level
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
-from mlq_cli.operation import CASES
 from mlq_cli.store.redis import audit
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.defects import DEFECTS

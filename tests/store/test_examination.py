@@ -16,7 +16,7 @@ from mlq_cli.model.finding import Finding, Level
 from mlq_cli.store.redis import examination
 from mlq_cli.store.redis.connect import UrlEndpoint
 from mlq_cli.store.redis.examination import PATCHED, examine
-from mlq_cli.store.redis.server_info import Settings, read_info, risks
+from mlq_cli.store.redis.server_info import ServerSettings, read_info, risks
 from mlq_cli.store.redis.store import RedisStore
 from tests_support import Server
 
@@ -112,7 +112,7 @@ def test_a_server_that_says_little_is_no_fault(lone: Lone) -> None:
 
 @pytest.mark.parametrize("key", ["aof_last_write_status", "rdb_last_bgsave_status"])
 def test_a_write_that_failed_is_told(key: str) -> None:
-    settings = Settings({"redis_version": "8.2.9", "aof_enabled": "1", key: "err"}, "", None)
+    settings = ServerSettings({"redis_version": "8.2.9", "aof_enabled": "1", key: "err"}, "", None)
     (found,) = (finding for finding in risks(settings, LIMIT) if not finding.well)
     assert (found.name, found.level) == ("write-failed", Level.ERROR)
     assert read_info(settings, LIMIT).doubts == [f"{found.what}; {found.advice}"]

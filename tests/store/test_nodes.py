@@ -189,7 +189,7 @@ def test_a_primary_that_is_not_found_is_an_outage_within_five_seconds(
     words = {
         "nobody": "out of reach: connection refused",
         "a dead one": "127.0.0.1:1 does not answer: connection refused",
-        "a replica": "is not one",
+        "a replica": "says that it is none",
         "no such service": "know no service 's'",
         "silence": "no answer in time",
     }
@@ -205,6 +205,19 @@ def test_a_primary_that_was_replaced_and_still_answers_is_left_within_a_second_o
     primaries.reverse()
     wait_until(lambda: wire.exchange([("PING",)]) == [b"PONG"] and wire._node == ("127.0.0.1", primaries[0]), seconds=5)
     assert wire.has_left(kept)
+
+
+def test_a_connection_to_a_replaced_primary_that_was_in_use_meanwhile_is_not_used_again(fake: Fake) -> None:
+    primaries = [fake(server()), fake(lambda asked: b"+HERE\r\n" if b"PING" in asked else server()(asked))]
+    named = fake(lambda asked: sentinel(primaries[0])(asked))
+    wire = Wire(endpoint_at(f"redis+sentinel://127.0.0.1:{named}/s", "n"))
+
+    def another_thread_learns_of_the_failover() -> None:
+        primaries.reverse()
+        wire.open().disconnect()
+
+    assert wire.exchange([("PING",)], another_thread_learns_of_the_failover) == [b"PONG"]
+    assert wire.exchange([("PING",)]) == [b"HERE"]
 
 
 def test_sentinels_that_are_gone_do_not_stop_who_knows_the_primary(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

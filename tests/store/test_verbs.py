@@ -8,11 +8,14 @@ import msgpack
 import pytest
 
 from mlq_cli.model.job import State
-from mlq_cli.model.outcome import Kind
+from mlq_cli.model.options import PostOptions
+from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Progress
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.connect import SLOWEST
+from timed_store import named_arguments
 
 Bench = Any
 
@@ -38,11 +41,22 @@ def test_a_job_with_an_id_of_its_own_waits_its_turn(bench: Bench) -> None:
 
 
 def test_a_post_whose_answer_was_lost_makes_no_second_job(bench: Bench) -> None:
-    from mlq_cli.model.options import PostOptions
-
     call = bench.store.post([pack("x")], PostOptions())
     assert bench.store.ask(call) == bench.store.ask(call)
     assert len(bench.store.ids(None, [State.QUEUED], None)) == 1
+
+
+def test_the_answer_to_a_large_post_is_remembered_while_a_thin_line_may_carry_it_again(bench: Bench) -> None:
+    def remembered_for(message: bytes) -> float:
+        (posted,) = bench.store.run(call := bench.store.post([message], PostOptions()))
+        key = layout.ONCE(bench.store.namespace, named_arguments(call)[b"client"].decode())
+        assert bench.store.ask(call) == posted
+        (milliseconds,) = bench.store._read([("PTTL", key)])
+        return float(milliseconds) / 1000
+
+    assert 30 < remembered_for(b"\xc0") <= 60
+    large = 4 << 20
+    assert remembered_for(pack("x" * large)) > 30 + large / SLOWEST
 
 
 def test_a_message_over_64_bytes_comes_back_whole(bench: Bench) -> None:
@@ -114,6 +128,35 @@ def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(bench: Bench) -> N
     assert bench.claim().jobs == []
     assert bench.store.ask(bench.store.pause("default", paused=False)) == 1
     assert len(bench.claim().jobs) == 1
+
+
+@pytest.mark.parametrize("number", [None, "many"])
+def test_a_record_without_its_number_takes_no_other_job_down_with_it(bench: Bench, number: str | None) -> None:
+    ids = bench.post(1, 2, ids=["broken", "sound"], delay=10)
+    key = layout.JOB(bench.store.namespace, "broken")
+    bench.store._read([("HDEL", key, "seq") if number is None else ("HSET", key, "seq", number)])
+    bench.at(11)
+    taken = [Held(job.id, bench.token) for job in bench.claim(2).jobs]
+    assert {job.id for job in taken} == set(ids)
+    bench.store._read([("HSET", key, "attempt", "several")])
+    assert bench.store.ask(bench.store.release(taken)) == 2
+    assert [bench.sets_of(job_id) for job_id in ids] == [[("default", State.QUEUED)]] * 2
+
+
+def test_a_record_without_its_queue_takes_no_other_job_down_with_it(bench: Bench) -> None:
+    broken, finished, released, lost, waiting = bench.post(1, 2, 3, 4, 5)
+    taken = {job.id: Held(job.id, bench.token) for job in bench.claim(4).jobs}
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, broken), "queue")])
+    assert bench.beat(list(taken.values())) == {}
+    assert {job.id for job in bench.claim(4, token=bench.token).jobs} == {finished, released, lost}
+    assert bench.store.ask(bench.store.release([taken[broken], taken[released]])) == 1
+    outcomes = [Outcome(*taken[job_id], Kind.DONE.value, 0.5, b"", pack(1)) for job_id in (broken, finished)]
+    assert bench.store.ask(bench.store.finish(outcomes, rules=bench.rules)) == {broken: "missing"}
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, waiting), "queue")])
+    bench.pass_to(100)
+    assert bench.sweep().given_back == 2
+    assert {job.id for job in bench.claim(4).jobs} == {released, lost}
+    assert bench.state(finished) is State.SUCCEEDED
 
 
 def test_an_entry_without_its_record_is_passed_over(bench: Bench) -> None:

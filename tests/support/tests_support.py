@@ -1,4 +1,4 @@
-"""What several tests need beside fixtures: a way to wait, and a server that can be killed and started again."""
+"""What several tests need beside fixtures: to wait, to look at a process, a server that can be killed and started."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def wait_until(condition: Callable[[], T], *, seconds: float = 10.0) -> T:
                 raise
         assert time.monotonic() < deadline, f"not true after {seconds} s"
         time.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Server:

@@ -28,7 +28,7 @@ from mlq_cli.model.errors import NotCarried, Refused
 from mlq_cli.store.redis.embedded import _environment as server_environment
 from mlq_cli.worker.child import _described
 from mlq_cli.worker.output import LAST, MOST
-from tests_support import wait_until
+from tests_support import alive, wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"
 NAME = f"ward{os.getpid()}"  # of the worker: the same tests may be running beside these
@@ -125,10 +125,6 @@ def processes() -> list[Process]:
             words = [word for word in environment.split(b"\0") if word and not word.startswith(b"PWD=")]
             found.append(Process(int(name), command, state, int(parent), int(group), words))
     return found
-
-
-def alive(pid: int) -> bool:
-    return any(each.pid == pid and each.state != "Z" for each in processes())
 
 
 @pytest.fixture(scope="module")

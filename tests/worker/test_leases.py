@@ -19,16 +19,9 @@ from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.run import executor_settings, process_hosts
 from mlq_cli.worker.worker import Worker
-from tests_support import Server, wait_until
+from tests_support import Server, alive, wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_job_that_holds_the_interpreter_keeps_its_lease(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlq_cli import MLQ, JobFailed, State
-from tests_support import Server, wait_until
+from tests_support import Server, alive, wait_until
 
 
 @pytest.mark.parametrize(
@@ -389,11 +389,3 @@ def test_a_worker_keeps_outcomes_while_redis_is_away_and_says_so_once(
         assert len((short_folder / "ran").read_text().splitlines()) == 1, "it ran once"
         assert worker.log().count("out of reach") == 1 and "Redis is back" in worker.log()
         mlq.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

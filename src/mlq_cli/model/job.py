@@ -11,7 +11,8 @@ from mlq_cli.model.errors import Misuse
 #: Jobs that `finish` posts to tell a callback URL; only mlq itself may post there.
 CALLBACKS = "_callbacks"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: What namespaces and queues may be called; queues of ours have a `_` before that.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 
@@ -70,7 +71,7 @@ def check_name(name: str, what: str, *, ours: bool = False) -> str:
     """Return `name` if it may name a namespace or a queue, raise Misuse otherwise. `ours` admits a leading `_`."""
     if ours and name == CALLBACKS:
         return name
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise Misuse(
             f"{name!r} cannot name a {what}",
             hint="letters, digits, '.', '_' and '-', at most 64, beginning with a letter or a digit",

@@ -60,7 +60,7 @@ class Lane:
         self._places = count()
         self._backlog_since = 0.0
         self._busy_at = time.monotonic()
-        self._leaving: list[Executor] = []
+        self._unburied: list[Executor] = []  # ended, and something of them is still to be waited for
         self._hire_at = 0.0
         self._failed_starts = 0
         self.ever_ready = False  # whether any executor could ever start
@@ -131,19 +131,18 @@ class Lane:
     def held(self) -> list[Held]:
         """Return all jobs that are with this lane."""
         jobs = [Held(job.id, job.token) for job in self.backlog]
-        for executor in (*self.executors.values(), *self._leaving):
+        for executor in self.executors.values():
             jobs += [Held(job.id, job.token) for job in executor.jobs.values()]
         return jobs
 
     @property
     def busy(self) -> bool:
         """Whether any job is with this lane."""
-        everybody = (*self.executors.values(), *self._leaving)
-        return bool(self.backlog) or any(executor.jobs for executor in everybody)
+        return bool(self.backlog) or any(executor.jobs for executor in self.executors.values())
 
     def pids(self) -> list[int | None]:
         """Return the processes of all executors, those included that have ended and are not buried."""
-        return [executor.pid for executor in (*self.executors.values(), *self._leaving)]
+        return [executor.pid for executor in (*self.executors.values(), *self._unburied)]
 
     @property
     def winding_down(self) -> bool:
@@ -223,7 +222,7 @@ class Lane:
                 self._deal_again()
         if self.backlog and now - self._backlog_since > STUCK and not (self.on_demand and not self._stopping):
             self.give_back()
-        self._leaving = [executor for executor in self._leaving if not executor.gone]
+        self._unburied = [executor for executor in self._unburied if not executor.gone]
         self._hire(now)
 
     def next_look(self, now: float) -> float | None:
@@ -233,7 +232,7 @@ class Lane:
             times.append(self._backlog_since + STUCK - now)
         if self._wanted() > len(self.executors):
             times.append(self._hire_at - now)
-        if self._leaving or any(not executor.ready or executor.leaving for executor in self.executors.values()):
+        if self._unburied or any(not executor.ready or executor.leaving for executor in self.executors.values()):
             times.append(0.25)
         return max(0.001, min(times)) if times else None
 
@@ -296,7 +295,7 @@ class Lane:
             self.give_back()  # it will take a while until somebody can run these
         executor.close()
         if not executor.gone:
-            self._leaving.append(executor)
+            self._unburied.append(executor)
         self.dispatch()
 
     def hear_last(self, executor: Executor) -> None:

@@ -1,12 +1,14 @@
-"""The memory limit: an executor whose job has made it grow beyond is ended, before the machine suffers for it."""
+"""What a process uses of memory, and the limit: an executor that a job has made grow beyond it is ended."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from mlq_cli.worker.executor import Executor
+if TYPE_CHECKING:
+    from mlq_cli.worker.executor import Executor  # the executor's process looks at itself and has no use for it
 
 EVERY = 0.5  # seconds between two looks
 WATCHED = sys.platform == "linux"  # elsewhere nobody tells what another process uses
@@ -34,7 +36,7 @@ class MemoryLimit:
 
 
 def resident_bytes(pid: int | None) -> int:
-    """Return the resident memory of a process, 0 when it is no more."""
+    """Return the resident memory of a process, 0 when it is no more or the system does not tell."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

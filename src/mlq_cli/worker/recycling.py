@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any, Self
 
+from mlq_cli.worker.memory import resident_bytes
+
 LOOK_SECONDS = 0.5  # between two looks at memory or files; a look costs more than a short job
 
 
@@ -41,7 +43,7 @@ class Recycling:
                 return "it has run its number of jobs"
         if (self._max_memory or self._reload) and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            if self._max_memory and (used := resident_bytes()) > self._max_memory:
+            if self._max_memory and (used := own_memory()) > self._max_memory:
                 return f"it has grown to {used / 2**20:.0f} MiB"
             if self._reload and self._changed():
                 return "its code has changed"
@@ -80,16 +82,14 @@ def out_of_descriptors(error: BaseException) -> bool:
     return False
 
 
-def resident_bytes() -> int:
-    """Return the resident memory of this process; on macOS, where it is not to be had, the most it ever was."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
+def own_memory() -> int:
+    """Return the resident bytes of this process; on macOS, where they are not to be had, the most it ever was."""
+    if used := resident_bytes(os.getpid()):
+        return used
+    import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _file_times() -> dict[str, float]:

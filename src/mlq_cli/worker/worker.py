@@ -1,6 +1,6 @@
 """The worker: one thin loop that holds the leases, talks to Redis, and never imports user code.
 
-    Redis ◀── one write a turn: finish · release · progress · heartbeat · claim ──▶ worker ◀── sockets ──▶ executors
+    Redis ◀── one write a turn: heartbeat · finish · release · progress · claim ──▶ worker ◀── sockets ──▶ executors
 
 A turn sends what has gathered and reads the answers. While it waits, executors go on and their outcomes gather in the
 kernel, so the turns grow with the load by themselves: no timer, no batch size to choose.
@@ -30,12 +30,12 @@ from mlq_cli.worker.outbox import Outbox
 
 log = logging.getLogger("mlq.worker")
 
-MOST_BYTES = 4 << 20  # of results in one call, likewise
 MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
+MOST_BYTES = 4 << 20  # of results in one call, likewise
 TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
-MEMORY = 30.0  # seconds a silent worker is still shown
+SILENCE = 30.0  # seconds for which a worker that says nothing is still shown
 FAREWELL = 2.0  # seconds that idle executors get for their exit handlers when the worker ends
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
@@ -244,7 +244,7 @@ class Worker:
         beat = BEAT_BUSY if held else BEAT_IDLE
         self._beat_at = time.monotonic() + min(beat, self._rules.lease / 3)
         about = {**self._about, "running": len(held), "done": sum(lane.done for lane in self._lanes)}
-        life = max(MEMORY, self._rules.lease)
+        life = max(SILENCE, self._rules.lease)
         return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
 
     def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:

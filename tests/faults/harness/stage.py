@@ -78,14 +78,6 @@ def opened(url: str, namespace: str, folder: Path) -> Iterator[Stage]:
         stage.close()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked about does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def environment() -> dict[str, str]:
     """Return the environment in which the harness' own programs find it."""
     faults = Path(__file__).parents[1]

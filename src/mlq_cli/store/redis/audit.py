@@ -10,7 +10,6 @@ one step, and mends it in the same.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import msgpack
 
 from mlq_cli.model.finding import NAMESPACE, Finding, Level
-from mlq_cli.model.job import State
+from mlq_cli.model.job import NAME, State
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call
 from mlq_cli.store.redis import layout
@@ -33,7 +32,6 @@ KNOWN_APART = 1000  # of each defect, told apart from one that SCAN showed twice
 A_DAY = 86_400.0
 
 _TYPES = {"sorted set": "zset"}
-_QUEUE = re.compile(r"_?[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Read = Callable[[Sequence[Command]], list[Any]]
 Ask = Callable[[Call[list[str]]], list[str]]
@@ -139,7 +137,7 @@ class Audit:
             self._tally.add("unknown-queue", queue)
             if self._mend:
                 self._read([("SADD", key, queue)])
-        return {queue for queue in listed if _QUEUE.fullmatch(queue)}
+        return {queue for queue in listed if _is_queue(queue)}
 
     def _walk_set(self, key: str, queue: str, state: State) -> None:
         cursor: bytes | int = 0
@@ -199,7 +197,11 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _is_state(queue: str, state: str) -> bool:
-    return _QUEUE.fullmatch(queue) is not None and state in set(State)
+    return _is_queue(queue) and state in set(State)
+
+
+def _is_queue(name: str) -> bool:
+    return NAME.fullmatch(name.removeprefix("_")) is not None
 
 
 def _as_bytes(seen: Seen) -> Iterator[bytes]:

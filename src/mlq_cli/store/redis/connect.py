@@ -205,7 +205,10 @@ class Wire:
             except BaseException:
                 connection.disconnect()  # half an answer may be on its way: nobody may read it as another's
                 raise
-            self._idle.append(connection)
+            if self.endpoint.moves and self.has_left(connection):
+                connection.disconnect()  # another thread has learned meanwhile that this is not the place any more
+            else:
+                self._idle.append(connection)
             return answers
 
     def open(self) -> redis.connection.AbstractConnection:

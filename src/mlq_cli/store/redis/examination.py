@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from mlq_cli.model.finding import SERVER, Finding, Level
 from mlq_cli.store.redis.connect import Wire
-from mlq_cli.store.redis.server_info import Settings, ask_settings, risks
+from mlq_cli.store.redis.server_info import ServerSettings, ask_settings, risks
 
 # The first release of each branch without the security holes that were public in August 2026; None: it has none.
 PATCHED: Mapping[str, Mapping[tuple[int, int], int | None]] = {
@@ -38,7 +38,7 @@ def examine(wire: Wire, largest: int) -> Iterator[Finding]:
     yield from _disk(wire)
 
 
-def _answers(wire: Wire, settings: Settings) -> Finding:
+def _answers(wire: Wire, settings: ServerSettings) -> Finding:
     took = []
     for _ in range(PINGS):
         start = time.perf_counter()

@@ -85,7 +85,12 @@ CLAIM = Key(
     expires=True,
 )
 ONCE = Key(
-    "once", "once:<client>", "string", "serial and answer of a client's last call, likewise", "a minute", expires=True
+    "once",
+    "once:<client>",
+    "string",
+    "serial and answer of a client's last call, likewise",
+    "a minute or so",
+    expires=True,
 )
 
 LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)

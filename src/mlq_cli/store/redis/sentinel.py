@@ -71,7 +71,7 @@ class SentinelEndpoint:
                 unfit[primary] = f"{primary} does not answer: {reason(error)}"
                 continue
             if connection is None:
-                unfit[primary] = f"{primary}, named by a sentinel, is not one"
+                unfit[primary] = f"{primary} is named by a sentinel and says that it is none"
                 continue
             return connection
         if unfit:

@@ -12,7 +12,7 @@ from mlq_cli.store.redis.connect import Command, Wire
 ASKED: Sequence[Command] = (("INFO",), ("CONFIG", "GET", "save"), ("CONFIG", "GET", "proto-max-bulk-len"))
 
 
-class Settings(NamedTuple):
+class ServerSettings(NamedTuple):
     """What the server told about itself; None where we may not ask."""
 
     info: Mapping[str, str]
@@ -26,7 +26,7 @@ class Settings(NamedTuple):
         return f"{kind} {self.info.get(version, 'of unknown version')}"
 
 
-def ask_settings(wire: Wire) -> Settings:
+def ask_settings(wire: Wire) -> ServerSettings:
     """Ask the server. Raises MlqError."""
     text, save, longest = wire.exchange(ASKED)
     if isinstance(text, Exception):
@@ -34,20 +34,20 @@ def ask_settings(wire: Wire) -> Settings:
     lines = text.decode(errors="replace").splitlines()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
     length = _setting(longest)
-    return Settings(info, _setting(save), int(length) if length else None)
+    return ServerSettings(info, _setting(save), int(length) if length else None)
 
 
 def _setting(answer: object) -> str | None:
     return answer[1].decode() if isinstance(answer, list) and len(answer) == 2 else None
 
 
-def read_info(settings: Settings, largest: int) -> ServerInfo:
+def read_info(settings: ServerSettings, largest: int) -> ServerInfo:
     """Return what matters to us, with doubts as sentences. `largest`: bytes that a result may have."""
     doubts = [f"{finding.what}; {finding.advice}" for finding in risks(settings, largest) if not finding.well]
     return ServerInfo(settings.name, doubts, dict(settings.info))
 
 
-def risks(settings: Settings, largest: int) -> Iterator[Finding]:
+def risks(settings: ServerSettings, largest: int) -> Iterator[Finding]:
     """Yield how each setting is on which it depends whether jobs are safe."""
     info = settings.info
     policy = info.get("maxmemory_policy", "noeviction")

@@ -7,26 +7,25 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
 import redis.exceptions as rx
 
 from mlq_cli.model.errors import MlqError
-from mlq_cli.model.finding import Finding
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.audit import Audit
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Command, Endpoint, Wire
-from mlq_cli.store.redis.examination import examine
 from mlq_cli.store.redis.scripts import script
-from mlq_cli.store.redis.server_info import ask_settings, read_info
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
+
+if TYPE_CHECKING:
+    from mlq_cli.model.finding import Finding
 
 T = TypeVar("T")
 
@@ -279,14 +278,20 @@ class RedisStore:
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
+        from mlq_cli.store.redis.server_info import ask_settings, read_info  # rarely wanted, as below
+
         return read_info(ask_settings(self._wire), largest)
 
     def examine(self, largest: int) -> Iterator[Finding]:
         """Yield how what keeps the jobs is, and what to do about it."""
+        from mlq_cli.store.redis.examination import examine
+
         return examine(self._wire, largest)
 
     def audit(self, *, rules: Rules, mend: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
         """Look at all that is kept and yield what does not fit together."""
+        from mlq_cli.store.redis.audit import Audit
+
         return Audit(self.namespace, self._read, self.ask, rules, mend=mend, looked=looked).findings()
 
     def forget(self) -> None:

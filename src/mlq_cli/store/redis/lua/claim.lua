@@ -36,7 +36,7 @@ local lease_until, waited = instant(now + args.lease), 0
 if again then
   for _, id in ipairs(ids) do
     local job = read(id)
-    if job[1] == 'running' and job[6] == args.token then
+    if job[1] == 'running' and job[6] == args.token and job[10] then
       renew(id, job[10], lease_until)
       hand_out(id, job, tonumber(job[2]))
     end
@@ -70,7 +70,7 @@ local function take_some(queue, room)
   take_out()
   waited = 0
   for i, job in ipairs(jobs) do
-    if job[1] == 'queued' then  -- or it is an entry whose record is gone: there is nothing to run
+    if job[1] == 'queued' and job[10] then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
       take(got[i], queue, job)
     end

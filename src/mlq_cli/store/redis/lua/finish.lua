@@ -2,9 +2,9 @@
 -- in   retries (for jobs that say none), max_crashes, max_retries, backoff, backoff_max, jitter, retention
 --      ARGV[2 …] for each attempt: id, token, kind, seconds, first, second, third      (see model/outcome.py)
 -- out  'ok', id, why, id, why, …        only the refused ones; why: the state the job is in, or missing
--- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused,
--- for its worker may not have heard of it yet. Sending it again is harmless:
--- the token stays with the job until another claim, and an outcome that was recorded is not recorded twice.
+-- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused
+-- and not counted, for its worker may not have heard of it yet. Sending it again is harmless: the token stays with the
+-- job until another claim, and an outcome that was recorded is not recorded twice.
 --@include call drain job move stats bell settle trim
 
 local answer = {'ok'}

@@ -9,7 +9,9 @@ for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   local job = redis.call('HMGET', job_key(id), 'state', 'token', 'queue')
   if job[1] == 'running' and job[2] == ARGV[i + 1] then
-    renew(id, job[3], lease_until)
+    if job[3] then  -- a record without its queue has no set to be in
+      renew(id, job[3], lease_until)
+    end
   elseif not (job[2] == ARGV[i + 1] and job[1] ~= 'canceled') then
     -- An ended job with our token is our own outcome, on its way back to us: nothing to let go.
     answer[#answer + 1] = id

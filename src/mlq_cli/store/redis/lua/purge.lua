@@ -9,5 +9,5 @@ if again then
 end
 
 local key = state_key(args.queue, args.state)
-local gone = drop(args.queue, args.state, redis.call('ZRANGE', key, 0, args.limit - 1))
-return remember({'ok', gone, redis.call('ZCARD', key)})
+local purged = drop(args.queue, args.state, redis.call('ZRANGE', key, 0, args.limit - 1))
+return remember({'ok', purged, redis.call('ZCARD', key)})

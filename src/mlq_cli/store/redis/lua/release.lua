@@ -31,7 +31,7 @@ take_out()
 local back = {}
 for _, job in ipairs(jobs) do
   read_more(job)
-  back_to_queue(job, 'attempt', math.max(0, job.attempt - 1))
+  back_to_queue(job, 'attempt', math.max(0, (tonumber(job.attempt) or 1) - 1))
   back[job.queue] = (back[job.queue] or 0) + 1
 end
 bring_in()

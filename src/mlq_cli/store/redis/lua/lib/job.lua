@@ -19,8 +19,9 @@ local function keep_result(id, result)
 end
 
 -- The number of the job: its id, or what the counter gave when the caller brought an id along. It keeps FIFO order.
+-- Never none: an error in here would come between ZREM and ZADD, and take all jobs of the call out of their sets.
 local function number_of(id, seq)
-  return tonumber(seq or id)
+  return tonumber(seq or id) or 0
 end
 
 -- Higher priority first, then in the order of posting: 12 bits of band above 41 bits of number, exact in a double.

@@ -1,7 +1,10 @@
 -- What was sent again after a lost reply is answered again, and not done twice.
 --
 -- A client has one call under way at a time and numbers them (`args.client`, `args.serial`), so its newest answer is all
--- that has to be remembered, for a minute. For verbs that are not harmless to repeat by themselves.
+-- that has to be remembered: for a minute, and for as long as a thin line takes to carry a large call once more. For
+-- verbs that are not harmless to repeat by themselves.
+local THIN = 32768  -- bytes a second, SLOWEST of connect.py
+
 local function remembered()
   local last = redis.call('GET', once_key(args.client))
   last = last and cmsgpack.unpack(last)
@@ -9,6 +12,11 @@ local function remembered()
 end
 
 local function remember(answer)
-  redis.call('SET', once_key(args.client), cmsgpack.pack({args.serial, answer}), 'EX', 60)
+  local bytes = 0
+  for i = 2, #ARGV do
+    bytes = bytes + #ARGV[i]
+  end
+  local life = 60 + math.floor(bytes / THIN)
+  redis.call('SET', once_key(args.client), cmsgpack.pack({args.serial, answer}), 'EX', life)
   return answer
 end

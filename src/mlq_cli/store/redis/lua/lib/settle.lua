@@ -4,9 +4,13 @@
 -- the job's or the worker's retries), `crashes` (the executor died, against max_crashes) and `retries` (the worker
 -- vanished, or none had the function; against max_retries). `args.backoff`, `args.backoff_max`: seconds; `args.jitter`:
 -- a random number from 0 to 1 by the caller, for Lua's own generator gives each call the same.
--- What is read of a job for every decision, and what only the rarer ones need.
+-- What is read of a job for every decision, and what only the rarer ones need. A record without its queue counts as
+-- none: an error in the middle of a call would take all its jobs down.
 local function read_job(id)
   local values = redis.call('HMGET', job_key(id), 'state', 'token', 'queue', 'callback', 'error_type')
+  if not values[3] then
+    return {id = id}
+  end
   return {id = id, state = values[1], token = values[2], queue = values[3], callback = values[4], error_type = values[5]}
 end
 

@@ -19,15 +19,15 @@ local function trim(queue, state, limit)
   elseif string.sub(queue, 1, 1) == '_' then
     most = math.min(most or 1000, 1000)  -- our own callbacks are nobody's results
   end
-  local gone = 0
+  local forgotten = 0
   if age then
-    gone = drop(queue, state, redis.call('ZRANGEBYSCORE', key, '-inf', now - age, 'LIMIT', 0, limit))
+    forgotten = drop(queue, state, redis.call('ZRANGEBYSCORE', key, '-inf', now - age, 'LIMIT', 0, limit))
   end
   if most then
     local over = math.min(redis.call('ZCARD', key) - most, limit)
     if over > 0 then
-      gone = gone + drop(queue, state, redis.call('ZRANGE', key, 0, over - 1))
+      forgotten = forgotten + drop(queue, state, redis.call('ZRANGE', key, 0, over - 1))
     end
   end
-  return gone
+  return forgotten
 end

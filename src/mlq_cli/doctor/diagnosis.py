@@ -1,14 +1,14 @@
-"""The round that `mlq doctor` makes: what is installed here, the server, what is stored, how things go."""
+"""The round in its order: what is installed here, the server, what is stored, how things go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlq_cli.installation import examine_installation
+from mlq_cli.doctor.installation import examine_installation
+from mlq_cli.doctor.operation import examine_operation
 from mlq_cli.model.finding import Finding
 from mlq_cli.model.profile import Profile
 from mlq_cli.model.rules import rules_of
-from mlq_cli.operation import examine_operation
 from mlq_cli.store.base import Store
 
 

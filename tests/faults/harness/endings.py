@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mlq_cli import MLQ, State
+from mlq_cli.model.job import TERMINAL
 from mlq_cli.store.redis.layout import STATE
 from tests_support import wait_until
-
-ENDED = (State.SUCCEEDED, State.DEAD, State.CANCELED)
 
 
 def wait_all_ended(mlq: MLQ, ids: Sequence[str], *, seconds: float = 30.0) -> None:
     """Return when all of these have ended."""
 
     def unfinished() -> int:
-        return sum(state not in ENDED for state in mlq.states(ids))
+        return sum(state not in TERMINAL for state in mlq.states(ids))
 
     try:
         wait_until(lambda: unfinished() == 0, seconds=seconds)

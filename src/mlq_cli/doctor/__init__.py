@@ -1,0 +1,1 @@
+"""The round that `mlq doctor` makes over installation, server and jobs."""
