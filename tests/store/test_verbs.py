@@ -610,3 +610,16 @@ def test_a_claim_that_is_sent_again_gives_a_whole_lease_again(bench: Bench) -> N
     bench.at(25)
     assert [job.id for job in bench.claim(token="lost").jobs] == [job_id]
     assert bench.record(job_id)["lease_until"] == bench.store.now + 30
+
+
+def test_a_claim_of_many_queues_moves_so_many_due_jobs_and_no_more(bench: Bench) -> None:
+    """Redis serves nobody else meanwhile; what is left comes with the next claims."""
+    queues = [f"q{number}" for number in range(4)]
+    for queue in queues:
+        bench.post(*range(100), queue=queue, delay=1)
+    bench.at(2)
+    bench.claim(1, queues=queues)
+    counts = {each.queue: each.states[State.SCHEDULED] for each in bench.store.counts()}
+    assert counts == {"q0": 0, "q1": 0, "q2": 100, "q3": 100}
+    bench.claim(1, queues=queues)
+    assert sum(each.states[State.SCHEDULED] for each in bench.store.counts()) == 0

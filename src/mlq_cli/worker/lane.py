@@ -157,7 +157,7 @@ class Lane:
                 self._heard(executor, frame)
         except (ValueError, TypeError, KeyError) as error:
             log.error("an executor sent a broken frame and is killed: %s", error)
-            executor.verdict = ("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
+            executor.condemn("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
             executor.reader.ended = True
         if self.backlog:
             self.dispatch()

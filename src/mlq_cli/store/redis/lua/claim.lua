@@ -84,12 +84,12 @@ local function take_some(queue, room)
   end
 end
 
-local grace_left = grace(args.lease)
-local next_due
+local grace_left, next_due = grace(args.lease), nil
+local moves = 200  -- of jobs that are due or lost, in all these queues together
 for _, queue in ipairs(args.queues) do
-  promote(queue, 100)
+  moves = moves - promote(queue, math.min(100, moves))
   if grace_left == 0 then
-    give_back_lost(queue, 100, args.max_retries)
+    moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
   elseif #due_ids(queue, 'running', 1) > 0 then
     answer[4] = tostring(grace_left)
   end
