@@ -124,3 +124,16 @@ def test_a_reaper_ends_a_job_that_was_given_back_too_often(mlq: MLQ) -> None:
     wait_until(lambda: mlq.get_job(job_id)["state"] is State.DEAD)
     assert mlq.get_job(job_id)["error_type"] == "JobTimeout"
     mlq.shutdown()
+
+
+@pytest.mark.parametrize("how", ["remove", "shutdown"])
+def test_a_listener_that_ends_its_own_listening_does_not_wait_for_itself(mlq: MLQ, how: str) -> None:
+    def once(msg: Any) -> str:
+        if how == "remove":
+            mlq.remove_listener(once)
+        else:
+            mlq.shutdown()
+        return "once"
+
+    mlq.create_listener(once)
+    assert mlq.wait(mlq.post("x"), 10) == "once"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlq_cli import MLQ
 from mlq_cli.model.job import State
+from tests_support import wait_until
 
-from .conftest import Run, one_line_error
+from .conftest import SOURCE, Run, one_line_error
 
 
 def test_post_prints_the_id_and_nothing_else(cli: Run, mlq: MLQ) -> None:
@@ -129,3 +134,24 @@ def test_waiting_takes_the_next_word_only_when_it_is_a_duration(cli: Run, mlq: M
 def test_a_flag_is_set_by_its_variable(cli: Run, mlq: MLQ) -> None:
     done = cli("post", "x", env={"MLQ_POST_QUEUE": "slow", "MLQ_JSON": "1"})
     assert mlq.get_job(json.loads(done.stdout)["id"])["queue"] == "slow"
+
+
+def test_a_bulk_post_that_is_interrupted_says_how_many_are_in(
+    redis_url: str, namespace: str, mlq: MLQ, tmp_path: Path
+) -> None:
+    where = ("--redis-url", redis_url, "--namespace", namespace)
+    command = [sys.executable, "-m", "mlq_cli", "post", "--jsonl", "-", *where]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment
+    ) as posting:
+        assert posting.stdin is not None
+        posting.stdin.write(b'"a message of some length"\n' * 2000)  # and more may follow
+        posting.stdin.flush()
+        wait_until(lambda: mlq.store.records(["500"]) != [None])
+        posting.send_signal(signal.SIGINT)
+        said = posting.communicate(timeout=20)[1].decode()
+    assert posting.returncode == 130
+    certain = int(said.split()[0].replace(",", ""))
+    assert "messages were posted for certain" in said and certain >= 500
+    assert None not in mlq.store.records([str(number) for number in range(1, certain + 1)])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from mlq_cli import MLQ
+from mlq_cli import MLQ, State
 
 from .conftest import Run, one_line_error
 
@@ -58,3 +59,16 @@ def test_the_reaper_looks_once_for_cron(cli: Run, mlq: MLQ) -> None:
     # Nobody has been heard of here, so living workers get one lease to speak up.
     mlq.post("x")
     assert cli("reaper", "--once", env={"MLQ_WORKER_LEASE": "200ms"}).returncode == 0
+
+
+def test_a_worker_whose_log_nobody_reads_works_and_stops(cli: Run, mlq: MLQ, tasks: str) -> None:
+    jobs = mlq.post_many([{"arg1": 1}] * 2000)  # each of them fails, and is told of in a line of the log
+    reader, writer = os.pipe()
+    try:
+        done = cli("worker", "--fn", f"{tasks}:multiply", "--burst", stdout=writer, stderr=writer)
+        assert len(os.read(reader, 1 << 20)) > 60_000, "the pipe was full"
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 0
+    assert {job["state"] for job in mlq.get_jobs(jobs) if job is not None} == {State.DEAD}

@@ -203,6 +203,31 @@ def test_whatever_is_raised_is_an_error_and_no_crash(ward: Ward, name: str, kind
     assert (record["state"], record["error_type"], record["crashes"]) == (State.DEAD, kind, 0)
 
 
+# --- forks and groups -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("how", "code"), [("return", 0), ("raise", 1), ("exit", 3)])
+def test_a_child_that_comes_out_of_the_listener_too_ends_there_and_its_parents_word_counts(
+    ward: Ward, how: str, code: int
+) -> None:
+    record = ward.run("fork_and", how)
+    assert (record["state"], record["result"]) == (State.SUCCEEDED, code)
+
+
+def test_a_child_that_comes_out_of_an_async_listener_ends_there(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("hostile:fork_and_return")
+    assert [mlq.wait(mlq.post("return"), 20) for _ in range(3)] == [0, 0, 0]
+
+
+@LINUX
+def test_an_executor_whose_job_has_signalled_its_group_still_ends_with_its_worker(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("hostile:hostile", name="signalled")
+    assert mlq.wait(mlq.post(["signal_group", None]), 20) == "still here"
+    sleeping = mlq.post(["pause", 60.0])
+    wait_until(lambda: mlq.get_job(sleeping)["state"] is State.RUNNING)
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: not any(b"MLQ_WORKER=signalled" in each.environment for each in processes()), seconds=SOON)
+
+
 # --- J-3, J-5: what does not end ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["spin", "hold_the_lock", "bad_pattern", "stop_self"])
 def test_what_does_not_end_is_ended_by_its_timeout(ward: Ward, name: str) -> None:

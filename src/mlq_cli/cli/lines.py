@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mlq_cli.cli.message import parse_json
 from mlq_cli.cli.output import Output, complain, line
-from mlq_cli.model.errors import Misuse, StoreUnavailable
+from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.values import pack
 from mlq_cli.progress_bar import progress_bar
 
@@ -32,7 +32,7 @@ def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, 
                     advance(number)
 
                 ids = mlq.post_many(source, progress=count, **options)
-        except StoreUnavailable:
+        except (MlqError, KeyboardInterrupt):
             complain(f"{posted:,} messages were posted for certain, the first ones")
             raise
     for job_id in ids:

@@ -6,6 +6,7 @@ import logging
 import sys
 
 from mlq_cli.cli.jsonable import dumps, instant
+from mlq_cli.cli.log_writer import LogWriter
 from mlq_cli.cli.output import harmless
 from mlq_cli.model.errors import Misuse
 
@@ -16,12 +17,19 @@ def configure_logging(form: str, *, quiet: bool, verbose: bool) -> None:
     """Send what mlq logs to stderr. Raises Misuse for a form that does not exist."""
     if form not in FORMATS:
         raise Misuse(f"--log-format: {form!r} is no form of a log", hint="text or json")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _to_stderr()
     handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)-7s %(message)s"))
     log = logging.getLogger("mlq")
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     log.propagate = False
+
+
+def _to_stderr() -> logging.Handler:
+    try:
+        return LogWriter(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return logging.StreamHandler(sys.stderr)
 
 
 class _Text(logging.Formatter):

@@ -8,6 +8,7 @@ start and to keep is paid once an executor. `inprocess.py` runs the same `Execut
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import io
 import os
@@ -50,6 +51,7 @@ class Executing:
     def __init__(self, jobs: JobReceiver, outcomes: socket.socket, settings: dict[str, Any]) -> None:
         self._jobs = jobs
         self._outcomes = outcomes
+        self._pid = os.getpid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
         self._worker: str = settings["worker"]
@@ -107,8 +109,10 @@ class Executing:
                 value = listener.call(msg, context)
                 if listener.is_async:  # it came when this executor had already begun to run one job at a time
                     value = _complete(value)
+            self._end_if_forked()
             return self._done(job, value, began)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
+            self._end_if_forked(error)
             return self._failed(job, error, began)
 
     async def _run_many(self) -> None:
@@ -175,12 +179,33 @@ class Executing:
                 value = listener.call(msg, context)
                 if listener.is_async:
                     value = await value
+            self._end_if_forked()
             answer = self._done(job, value, began) if chosen else self._unknown(job)
         except BaseException as error:
+            self._end_if_forked(error)
             answer = self._failed(job, error, began)
         finally:
             free.release()
         self.tell(answer)
+
+    def _end_if_forked(self, error: BaseException | None = None) -> None:
+        """End this process when it is a copy that the listener has forked and that came out of it too.
+
+        It has neither the attempt nor the executor's sockets: what it would say is the original's to say, and it would
+        take the next job away from it.
+        """
+        if os.getpid() == self._pid:
+            return
+        code = 0
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            traceback.print_exception(type(error), error, _user_frames(error))
+            code = 1
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code & 0xFF)
 
     def _done(self, job: Job, value: Any, began: float) -> Answer:
         short = b""
@@ -256,10 +281,14 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
 def start_guard(life: int) -> None:
     """Start the guard of `ProcessHost`: it reads from the worker's pipe until that closes, then ends this group.
 
-    It is no child of this process: a job that waits for all its children must not wait for this one.
+    It is no child of this process: a job that waits for all its children must not wait for this one. And a job that
+    ends what it started by a signal to its own group, which it ignores itself, must not end the guard.
     """
-    shell = ["/bin/sh", "-c", "{ read nothing; kill -KILL 0; } <&3 3<&- &"]
-    fork_and_wait = "import os, signal; os.fork() and os._exit(0); os.read(3, 1); os.killpg(0, signal.SIGKILL)"
+    shell = ["/bin/sh", "-c", "trap '' HUP INT QUIT TERM USR1 USR2 ALRM; { read nothing; kill -KILL 0; } <&3 3<&- &"]
+    fork_and_wait = (
+        "import os, signal as s; [s.signal(n, s.SIG_IGN) for n in (1, 2, 3, 10, 12, 14, 15)]; "
+        "os.fork() and os._exit(0); os.read(3, 1); os.killpg(0, s.SIGKILL)"
+    )
     command = shell if os.path.exists(shell[0]) else [sys.executable, "-ISc", fork_and_wait]
     null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     starter = os.posix_spawn(command[0], command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, life, 3), *null])

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlq.worker")
 
+_running = threading.local()  # `listeners`: those that this thread runs, when it is an executor
+
 
 class ThreadHost:
     """An executor in a thread. It cannot be killed, only left alone: what it still says is not heard."""
@@ -53,6 +55,7 @@ class ThreadHost:
         self._thread.start()
 
     def _run(self, receiver: JobReceiver, outcomes: socket.socket) -> None:
+        _running.listeners = self._listeners
         with receiver.socket, outcomes:
             try:
                 executing = Executing(receiver, outcomes, msgpack.unpackb(receiver.receive()))
@@ -133,11 +136,11 @@ class Listening:
             self._thread.join(5)
 
     def stop(self) -> None:
-        """Finish what runs, give back the rest, end the thread."""
+        """Finish what runs, give back the rest, end the thread. Called by a listener, it does not wait for that."""
         atexit.unregister(self._leave)
         if self._worker is not None and self._thread is not None:
             self._worker.stop()
-            if self._thread is not threading.current_thread():
+            if getattr(_running, "listeners", None) is not self._listeners:  # or it would wait for itself
                 self._thread.join()
             self._worker = self._thread = None
 

@@ -127,6 +127,31 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+# --- a fork that comes out of the listener too ----------------------------------------------------------------------
+def fork_and(how: str) -> int:
+    """Fork; the child leaves the listener as `how` says, the parent a moment later, with the child's exit code."""
+    if (child := os.fork()) == 0:
+        if how == "raise":
+            raise ValueError("the child's own")
+        if how == "exit":
+            sys.exit(3)
+        return -1
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+async def fork_and_return(msg: str) -> int:
+    return fork_and(msg)
+
+
+def signal_group(_: Any) -> str:
+    """End what this job may have started, as shells teach it: by a signal to the group, which oneself ignores."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+        os.killpg(0, number)
+    return "still here"
+
+
 # --- J-7, J-8: what is left -----------------------------------------------------------------------------------------
 def daemon(path: str) -> str:
     """Leave a daemon as the book says: fork, setsid, fork. It keeps all descriptors, this executor's pipes too."""
