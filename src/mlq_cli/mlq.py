@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from mlq_cli.bulk import Ids, chunks
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
-from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id
+from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
@@ -249,8 +249,14 @@ class MLQ:
                 raise WrongState(job_id, word, wanted=wanted)
 
     def retry_all(self, queue: str | None = None, error_type: str | None = None) -> int:
-        """Run all dead jobs again, of one queue or with one type of error if told so. Returns how many."""
-        queues = None if queue is None else [check_name(queue, "queue", ours=True)]
+        """Run all dead jobs again, of one queue or with one type of error if told so. Returns how many.
+
+        Callbacks that nobody took are none of them; they are meant when their queue is named.
+        """
+        if queue is None:
+            queues = [name for name in self.store.queues() if name != CALLBACKS]
+        else:
+            queues = [check_name(queue, "queue", ours=True)]
         ids = self.store.ids(queues, [State.DEAD], None)
         total = 0
         for first in range(0, len(ids), CHUNK):

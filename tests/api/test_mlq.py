@@ -193,6 +193,18 @@ def test_all_dead_jobs_of_one_error_run_again(mlq: MLQ) -> None:
     assert mlq.retry_all() == 1
 
 
+def test_all_dead_jobs_are_those_of_users_and_no_callbacks(mlq: MLQ) -> None:
+    dead = mlq.post(1, callback="http://127.0.0.1:1/")
+    run_next(mlq, error="ValueError")
+    rules = Rules(max_crashes=0)
+    (job,) = mlq.store.ask(mlq.store.claim(["_callbacks"], 1, worker="w", lane="w", token="only", rules=rules)).jobs
+    crash = Outcome(job.id, "only", Kind.CRASH.value, 0.1, b"ExecutorCrash", b"no")
+    mlq.store.ask(mlq.store.finish([crash], rules=rules))
+    assert {job["queue"] for job in mlq.list_jobs(states=[State.DEAD])} == {"default", "_callbacks"}
+    assert mlq.retry_all() == 1 and mlq.get_job(dead)["state"] is State.QUEUED
+    assert mlq.retry_all(queue="_callbacks") == 1
+
+
 def test_a_new_job_of_high_priority_is_listed_first_though_the_line_is_long(mlq: MLQ) -> None:
     mlq.post_many(range(60))
     newest = mlq.post("new", priority=5)

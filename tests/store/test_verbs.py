@@ -623,3 +623,11 @@ def test_a_claim_of_many_queues_moves_so_many_due_jobs_and_no_more(bench: Bench)
     assert counts == {"q0": 0, "q1": 0, "q2": 100, "q3": 100}
     bench.claim(1, queues=queues)
     assert sum(each.states[State.SCHEDULED] for each in bench.store.counts()) == 0
+
+
+def test_counters_that_somebody_has_broken_stop_no_job(bench: Bench) -> None:
+    key = layout.STATS(bench.store.namespace, "default")
+    bench.store._read([("DEL", key), ("SET", key, "broken")])
+    (job_id,) = bench.post()
+    assert bench.finish(bench.take()) == {} and bench.state(job_id) is State.SUCCEEDED
+    bench.store._read([("DEL", key)])

@@ -277,6 +277,16 @@ def test_what_a_job_has_started_ends_with_its_executor(
     wait_until(lambda: not alive(pid), seconds=2)
 
 
+def test_an_executor_whose_guard_was_killed_is_replaced(mlq: MLQ, start_worker: Any) -> None:
+    """Without it the executor would outlive a worker that is killed."""
+    worker = start_worker("jobs:pid")
+    first = mlq.wait(mlq.post(None), 20)
+    os.kill(guard_of(first), signal.SIGKILL)
+    wait_until(lambda: "guard of an executor was killed" in worker.log(), seconds=15)
+    wait_until(lambda: not alive(first))
+    assert mlq.wait(mlq.post(None), 20) != first and worker.poll() is None
+
+
 def test_a_job_may_wait_for_all_its_children(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:wait_for_children")
     assert str(mlq.wait(mlq.post(None), 10)).startswith("none is left")
@@ -389,3 +399,15 @@ def test_a_worker_keeps_outcomes_while_redis_is_away_and_says_so_once(
         assert len((short_folder / "ran").read_text().splitlines()) == 1, "it ran once"
         assert worker.log().count("out of reach") == 1 and "Redis is back" in worker.log()
         mlq.close()
+
+
+def guard_of(executor: int) -> int:
+    """Return the other process of an executor's group."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != executor:
+            try:
+                if os.getpgid(int(entry.name)) == executor:
+                    return int(entry.name)
+            except ProcessLookupError:
+                continue
+    raise AssertionError("it has no guard")

@@ -77,7 +77,7 @@ def retry(
     job_ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="Ids of dead or canceled jobs.", show_default=False)
     ] = None,
-    all: Annotated[bool, typer.Option("--all", help="All dead jobs.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="All dead jobs, callbacks not among them.")] = False,
     queue: Queue = None,
     error: Annotated[
         str | None, typer.Option("--error", metavar="TYPE", help="Only with an error of this type: ValueError.")

@@ -6,6 +6,7 @@ What runs at the other end is a `Host`: a child process here, a thread of the sa
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -54,6 +55,9 @@ class Host(Protocol):
 
     def gone(self) -> bool:
         """Whether nothing of it is left to wait for."""
+
+    def guarded(self) -> bool:
+        """Whether it would end if the worker were killed now."""
 
     def kill(self) -> None:
         """End it at once, with all that it started; does not wait for it."""
@@ -123,6 +127,14 @@ class ProcessHost:
         except ChildProcessError:
             return True
         return False
+
+    def guarded(self) -> bool:
+        """Whether its guard lives: it holds the only other end of the pipe."""
+        if self._life is None:
+            return True
+        poll = select.poll()
+        poll.register(self._life, 0)
+        return not poll.poll(0)
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -317,6 +329,11 @@ class Executor:
         self.ready, self.width, self.ready_at = True, width, boot_time()
 
     # --- ending it -------------------------------------------------------------------------------------------------
+    @property
+    def guarded(self) -> bool:
+        """Whether it would end if the worker were killed now."""
+        return self._host.guarded()
+
     def ask_to_stop(self) -> None:
         """Let it end when it has run what it holds."""
         self.leave()

@@ -69,6 +69,10 @@ class ThreadHost:
         alive = self._thread is not None and self._thread.is_alive()
         return None if alive else "ended without an outcome"
 
+    def guarded(self) -> bool:
+        """A thread ends with its process."""
+        return True
+
     def gone(self) -> bool:
         """Whether nothing of it is left to wait for."""
         return self.died() is not None

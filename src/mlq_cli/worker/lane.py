@@ -25,6 +25,7 @@ log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
 LONGEST = 1e10  # seconds that an attempt may have taken
+GUARDS = 1.0  # seconds between two looks at the guards, at least
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 
 
@@ -62,6 +63,7 @@ class Lane:
         self._busy_at = time.monotonic()
         self._unburied: list[Executor] = []  # ended, and something of them is still to be waited for
         self._hire_at = 0.0
+        self._guards_at = 0.0
         self._failed_starts = 0
         self.ever_ready = False  # whether any executor could ever start
         self._stopping = False
@@ -206,6 +208,8 @@ class Lane:
             raise self._cannot_start
         if self._memory is not None:
             self._memory.enforce(now, self.executors.values())
+        if now >= self._guards_at:
+            self._look_after_guards(now)
         for number, executor in list(self.executors.items()):
             unsure = executor.reader.ended or executor.jobs or executor.leaving or not executor.ready
             if unsure and (how := executor.ended()) is not None:
@@ -224,6 +228,14 @@ class Lane:
             self.give_back()
         self._unburied = [executor for executor in self._unburied if not executor.gone]
         self._hire(now)
+
+    def _look_after_guards(self, now: float) -> None:
+        self._guards_at = now + GUARDS
+        for executor in self.executors.values():
+            if executor.ready and not executor.leaving and not executor.guarded:
+                log.warning("the guard of an executor was killed; the executor is replaced after what it runs")
+                self._wait_in_line(executor.take_back())
+                executor.ask_to_stop()
 
     def next_look(self, now: float) -> float | None:
         """Return the seconds until something may have to be looked after, None when nothing will."""

@@ -10,13 +10,14 @@ local function count(queue, name, amount)
   sum[name] = (sum[name] or 0) + amount
 end
 
+-- Written last, when all else is done: a key that somebody has broken must not make it look as if nothing was.
 local function write_stats()
   for queue, sum in pairs(sums) do
     for name, amount in pairs(sum) do
       if name == 'wait_seconds' or name == 'run_seconds' then
-        redis.call('HINCRBYFLOAT', stats_key(queue), name, amount)
+        redis.pcall('HINCRBYFLOAT', stats_key(queue), name, amount)
       else
-        redis.call('HINCRBY', stats_key(queue), name, amount)
+        redis.pcall('HINCRBY', stats_key(queue), name, amount)
       end
     end
   end
