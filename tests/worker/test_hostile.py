@@ -539,3 +539,18 @@ def test_what_is_posted_for_later_begins_a_chain_of_its_own() -> None:
         context.run(generation.next_generation, 100, later=False)
     assert context.run(generation.next_generation, None, later=False) == 101
     assert generation.next_generation(0, later=False) == 0, "outside of any job"
+
+
+# --- J-11: results of every size --------------------------------------------------------------------------------------
+LIMIT = 1_000_000  # bytes of a packed result, five of them its head: see run_worker.py
+
+
+@pytest.mark.parametrize("size", [0, 1, 8_192, LIMIT - 6, LIMIT - 5])
+def test_a_result_up_to_its_limit_comes_back_whole(ward: Ward, size: int) -> None:
+    assert ward.run("result_of", size)["result"] == b"x" * size
+
+
+@pytest.mark.parametrize("size", [LIMIT - 4, 64 << 20])
+def test_a_result_over_its_limit_is_an_error_and_the_executor_goes_on(ward: Ward, size: int) -> None:
+    record = ward.run("result_of", size)
+    assert (record["state"], record["error_type"], record["crashes"]) == (State.DEAD, "TooLarge", 0)

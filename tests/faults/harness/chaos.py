@@ -113,10 +113,9 @@ def drain(mlq: MLQ, seconds: float) -> float:
 def plans(given: argparse.Namespace) -> list[Plan]:
     """Return the rounds that were asked for."""
     if given.kill_every is None and given.restart_every is None and given.fsync is None:
-        restarted = max(1, given.jobs // 4)  # each acknowledged write waits for the disk
         return [
             Plan(given.jobs, given.seed, kill_every=1.0),
-            Plan(restarted, given.seed, kill_every=1.0, restart_every=10.0, fsync="always"),
+            Plan(given.jobs, given.seed, kill_every=1.0, restart_every=10.0, fsync="always"),
         ]
     faults = {"kill_every": given.kill_every or 0.0, "restart_every": given.restart_every or 0.0}
     if not any((*faults.values(), given.freeze_every)):

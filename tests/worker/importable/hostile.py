@@ -461,3 +461,8 @@ def breed(where: list[str]) -> str:
     url, namespace = where
     with MLQ.from_profile(redis_url=url, namespace=namespace, limits_chain=5) as mlq:
         return mlq.post(["breed", where], id=f"child-{uuid4().hex}")
+
+
+# --- J-11: results of every size --------------------------------------------------------------------------------------
+def result_of(size: int) -> bytes:
+    return b"x" * size
