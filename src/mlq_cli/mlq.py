@@ -313,7 +313,7 @@ class MLQ:
     def doctor(self, *, repair: bool = False, looked: Callable[[int], None] | None = None) -> Iterator[Finding]:
         """Yield how the installation, the server and the jobs are, in this order, well or not.
 
-        `repair` mends at once what needs no guess, without harm to whoever works meanwhile. `looked` is called now and
+        `repair` puts right what needs no guess, without harm to whoever works meanwhile. `looked` is called now and
         then with how much of the namespace was looked at. Raises StoreUnavailable when it comes to the server.
         """
         from mlq_cli.doctor.diagnosis import diagnose  # rarely wanted

@@ -71,10 +71,10 @@ def test_a_finding_says_what_it_is_and_what_to_do_and_a_repair_mends_it(private:
     lines = done.stdout.decode().splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("  ✗ 1 job is missing"))
     assert lines[at + 1 : at + 3] == [f"      {job_id}", "    → mlq doctor --repair enters what is missing"]
-    mended = private("doctor", "--repair")
-    assert (mended.returncode, mended.stderr) == (0, b"1 mended, all is well\n")
-    assert "    → mended: entered there again" in mended.stdout.decode().splitlines()
-    assert _marks(mended.stdout) == {"✓", "·"}
+    repaired = private("doctor", "--repair")
+    assert (repaired.returncode, repaired.stderr) == (0, b"1 repaired, all is well\n")
+    assert "    → repaired: entered there again" in repaired.stdout.decode().splitlines()
+    assert _marks(repaired.stdout) == {"✓", "·"}
     (record,) = map(json.loads, private("list", "--json").stdout.splitlines())
     assert record["id"] == job_id
 
@@ -86,7 +86,7 @@ def test_what_a_repair_cannot_mend_keeps_it_from_saying_that_all_is_well(private
     command("ZADD", "q:default:dead", "1", "99")
     done = private("doctor", "--repair")
     assert done.returncode == 1
-    assert done.stderr == b"1 mended, 2 things are not well\n"
+    assert done.stderr == b"1 repaired, 2 things are not well\n"
     assert b"\x1b" not in done.stdout and b"theirs\\x1b[2J" in done.stdout
     assert _marks(done.stdout) == {"✓", "·", "✗", "!"}
 
@@ -102,7 +102,7 @@ def test_the_document_holds_every_finding(private: Run, command: Command) -> Non
     found = {finding["name"]: finding for finding in document["findings"]}
     assert found["expires"] | {"what": "", "advice": ""} == {
         "section": "namespace", "name": "expires", "level": "error", "what": "", "advice": "", "count": 1,
-        "examples": ["mlq:{mlq_default}:q:default:scheduled"], "mendable": True, "mended": False,
+        "examples": ["mlq:{mlq_default}:q:default:scheduled"], "repairable": True, "repaired": False,
     }  # fmt: skip
     assert found["foreign"]["level"] == Level.WARNING
     assert {"mlq", "client", "eviction", "walk"} <= set(found)

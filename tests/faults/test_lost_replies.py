@@ -149,10 +149,10 @@ def pause(bench: Any, n: int) -> None:
 def audit(bench: Any, n: int) -> None:
     (job_id,) = bench.post("x")
     bench.store._read([("ZREM", STATE(bench.store.namespace, "default", State.QUEUED), job_id)])
-    list(bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None))
+    list(bench.store.audit(rules=bench.rules, repair=True, looked=lambda done: None))
     assert bench.sets_of(job_id) == [("default", State.QUEUED)]
     bench.finish(bench.take())
-    again = bench.store.audit(rules=bench.rules, mend=True, looked=lambda done: None)
+    again = bench.store.audit(rules=bench.rules, repair=True, looked=lambda done: None)
     assert sum(finding.count for finding in again) == 0, "all fits together"
 
 

@@ -1,4 +1,4 @@
-"""Every defect that `mlq doctor` knows, made by hand: it is named, mended where that needs no guess, and then gone."""
+"""Every defect that `mlq doctor` knows, made by hand: named, repaired where that needs no guess, and then gone."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def command(redis_url: str, namespace: str) -> Iterator[Command]:
     wire.close()
 
 
-def look(mlq: MLQ, *, mend: bool = False, rules: Rules | None = None) -> dict[str, Finding]:
+def look(mlq: MLQ, *, repair: bool = False, rules: Rules | None = None) -> dict[str, Finding]:
     """Walk once and return what is wrong, by name."""
-    found = mlq.store.audit(rules=rules or Rules(), mend=mend, looked=lambda done: None)
+    found = mlq.store.audit(rules=rules or Rules(), repair=repair, looked=lambda done: None)
     return {finding.name: finding for finding in found if finding.level is not Level.OK}
 
 
@@ -85,7 +85,7 @@ def test_a_namespace_that_was_never_touched_and_one_with_a_job_in_each_state_are
     for state, job_id in one_of_each_state(mlq).items():
         assert mlq.get_job(job_id)["state"] is state
     assert look(mlq) == {}
-    assert look(mlq, mend=True) == {}
+    assert look(mlq, repair=True) == {}
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.BLOCKED])
@@ -94,10 +94,10 @@ def test_a_job_that_is_missing_in_its_set_is_entered_again(mlq: MLQ, command: Co
     before = float(command("ZSCORE", f"q:default:{state}", job_id))
     command("ZREM", f"q:default:{state}", job_id)
     found = look(mlq)["unlisted"]
-    assert (found.count, found.examples, found.mendable, found.mended) == (1, (job_id,), True, False)
+    assert (found.count, found.examples, found.repairable, found.repaired) == (1, (job_id,), True, False)
     assert command("ZSCORE", f"q:default:{state}", job_id) is None
-    mended = look(mlq, mend=True)
-    assert set(mended) == {"unlisted"} and mended["unlisted"].well
+    repaired = look(mlq, repair=True)
+    assert set(repaired) == {"unlisted"} and repaired["unlisted"].well
     after = float(command("ZSCORE", f"q:default:{state}", job_id))
     if state is State.SCHEDULED:
         assert abs(after - time.time()) < 30  # when it was due is not known any more: now
@@ -111,7 +111,7 @@ def test_a_job_that_is_missing_in_its_set_is_entered_again(mlq: MLQ, command: Co
 def test_a_running_job_that_is_entered_again_stays_with_the_worker_that_holds_it(mlq: MLQ, command: Command) -> None:
     job_id, token = run(mlq)
     command("ZREM", "q:default:running", job_id)
-    look(mlq, mend=True)
+    look(mlq, repair=True)
     assert mlq.sweep().given_back == 0
     assert finish(mlq, job_id, token, "done") == {}
     assert mlq.get_result(job_id) == "done"
@@ -122,7 +122,7 @@ def test_a_queued_job_that_is_entered_again_is_handed_out(mlq: MLQ, command: Com
     command("DEL", "q:default:queued")
     command("DEL", "queues")
     command("DEL", "bell:default")
-    assert look(mlq, mend=True)["unlisted"].mended
+    assert look(mlq, repair=True)["unlisted"].repaired
     assert command("LLEN", "bell:default") == 1
     assert mlq.store.queues() == ["default"]
     assert look(mlq) == {}
@@ -142,7 +142,7 @@ def test_entries_that_no_record_names_are_taken_out(mlq: MLQ, command: Command) 
         f"{job_id} in default:dead",
         f"{job_id} in other:queued",
     }
-    assert look(mlq, mend=True)["misplaced"].mended
+    assert look(mlq, repair=True)["misplaced"].repaired
     assert look(mlq) == {}
     assert mlq.get_job(job_id)["state"] is State.QUEUED
     assert float(command("ZSCORE", "q:default:queued", job_id)) == int(job_id)
@@ -154,7 +154,7 @@ def test_entries_without_a_record_are_taken_out(mlq: MLQ, command: Command) -> N
     command("ZADD", "q:default:running", time.time(), b"\xff\xfe")
     found = look(mlq)["ghost"]
     assert found.count == 2 and f"{job_id} in default:queued" in found.examples
-    assert look(mlq, mend=True)["ghost"].mended
+    assert look(mlq, repair=True)["ghost"].repaired
     assert look(mlq) == {}
 
 
@@ -166,7 +166,7 @@ def test_messages_and_results_without_a_job_are_deleted(mlq: MLQ, command: Comma
     found = look(mlq)["orphan"]
     assert (found.count, found.level) == (2, Level.WARNING)
     assert {example.rpartition("}:")[2] for example in found.examples} == {f"msg:{job_id}", f"result:{job_id}"}
-    assert look(mlq, mend=True)["orphan"].mended
+    assert look(mlq, repair=True)["orphan"].repaired
     assert look(mlq) == {}
     assert command("EXISTS", f"msg:{job_id}") == 0
 
@@ -176,7 +176,7 @@ def test_a_lease_far_ahead_ends_one_lease_from_now(mlq: MLQ, command: Command) -
     command("ZADD", "q:default:running", time.time() + 2 * 86_400, job_id)
     assert look(mlq, rules=Rules(lease=3 * 86_400)) == {}  # where leases are that long, it is nothing strange
     assert look(mlq)["far-lease"].count == 1
-    assert look(mlq, mend=True)["far-lease"].mended
+    assert look(mlq, repair=True)["far-lease"].repaired
     assert look(mlq) == {}
     assert abs(float(command("ZSCORE", "q:default:running", job_id)) - time.time() - Rules().lease) < 30
     assert finish(mlq, job_id, token) == {}
@@ -187,8 +187,8 @@ def test_a_time_to_live_is_taken_off_but_not_where_it_belongs(mlq: MLQ, command:
     for key in (f"job:{jobs[State.DEAD]}", f"msg:{jobs[State.QUEUED]}", "q:default:queued", "queues", "id"):
         command("EXPIRE", key, 600)
     found = look(mlq)["expires"]
-    assert found.count == 5 and not found.mended
-    assert look(mlq, mend=True)["expires"].mended
+    assert found.count == 5 and not found.repaired
+    assert look(mlq, repair=True)["expires"].repaired
     assert look(mlq) == {}
     assert command("TTL", "claim:l") > 0
 
@@ -197,7 +197,7 @@ def test_a_queue_that_is_in_no_list_is_entered(mlq: MLQ, command: Command) -> No
     mlq.post(1, queue="lost")
     command("SREM", "queues", "lost")
     assert look(mlq)["unknown-queue"].examples == ("lost",)
-    assert look(mlq, mend=True)["unknown-queue"].mended
+    assert look(mlq, repair=True)["unknown-queue"].repaired
     assert look(mlq) == {}
     assert mlq.store.queues() == ["lost"]
 
@@ -217,11 +217,11 @@ def test_a_record_that_makes_no_sense_is_reported_and_left_alone(
 ) -> None:
     job_id = mlq.post(1)
     command("HSET", f"job:{job_id}", field, value)
-    for mend in (False, True):
-        found = look(mlq, mend=mend)
+    for repair in (False, True):
+        found = look(mlq, repair=repair)
         assert set(found) == {"corrupt"}
         assert found["corrupt"].examples == (f"mlq:{{{namespace}}}:job:{job_id}",)
-        assert not found["corrupt"].mendable and not found["corrupt"].well
+        assert not found["corrupt"].repairable and not found["corrupt"].well
     assert command("HGET", f"job:{job_id}", field) == value.encode()
     command("DEL", f"job:{job_id}", "q:default:queued")
 
@@ -230,7 +230,7 @@ def test_a_record_that_makes_no_sense_is_reported_and_left_alone(
 def test_a_record_without_what_every_job_has_is_reported_and_left_alone(mlq: MLQ, command: Command, field: str) -> None:
     job_id = mlq.post(1)
     command("HDEL", f"job:{job_id}", field)
-    assert set(look(mlq, mend=True)) == {"corrupt"}
+    assert set(look(mlq, repair=True)) == {"corrupt"}
     assert command("ZSCORE", "q:default:queued", job_id) is not None
 
 
@@ -239,7 +239,7 @@ def test_lost_messages_and_results_are_reported(mlq: MLQ, command: Command) -> N
     command("DEL", f"msg:{jobs[State.QUEUED]}")
     command("DEL", f"result:{jobs[State.SUCCEEDED]}")
     command("HDEL", f"job:{jobs[State.RUNNING]}", "msg")
-    found = look(mlq, mend=True)
+    found = look(mlq, repair=True)
     assert (found["no-message"].count, found["no-result"].count) == (2, 1)
     assert not found["no-message"].well and not found["no-result"].well
 
@@ -249,7 +249,7 @@ def test_foreign_keys_are_reported_and_left_alone(mlq: MLQ, command: Command) ->
     for key in foreign:
         command("SET", key, "theirs")
     try:
-        found = look(mlq, mend=True)
+        found = look(mlq, repair=True)
         assert set(found) == {"foreign"}
         assert (found["foreign"].count, found["foreign"].well) == (4, False)
     finally:
@@ -265,7 +265,7 @@ def test_a_key_of_the_wrong_type_is_reported_and_stops_nothing(mlq: MLQ, command
         mlq.post(1)
     command("DEL", key)
     command("XADD", key, "*", "a", "b")
-    found = look(mlq, mend=True)
+    found = look(mlq, repair=True)
     assert found["wrong-type"].count == 1 and found["wrong-type"].examples[0].endswith(key)
     assert any(finding.name == "wrong-type" for finding in mlq.doctor(repair=True))
     command("DEL", key)
@@ -278,7 +278,7 @@ def test_leases_and_due_times_that_nobody_looks_at_are_told(mlq: MLQ, command: C
     assert look(mlq) == {}  # a sweep may still come
     command("ZADD", "q:default:running", time.time() - 1000, running)
     command("ZADD", "q:default:scheduled", time.time() - 1000, scheduled)
-    found = look(mlq, mend=True)
+    found = look(mlq, repair=True)
     assert {name: finding.examples for name, finding in found.items()} == {
         "stalled": (f"{running} in default:running",),
         "overdue": (f"{scheduled} in default:scheduled",),
@@ -286,9 +286,9 @@ def test_leases_and_due_times_that_nobody_looks_at_are_told(mlq: MLQ, command: C
     assert not found["stalled"].well
 
 
-@pytest.mark.parametrize("mend", [False, True])
+@pytest.mark.parametrize("repair", [False, True])
 def test_jobs_that_move_between_being_seen_and_being_judged_are_no_defect(
-    mlq: MLQ, redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, mend: bool
+    mlq: MLQ, redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, repair: bool
 ) -> None:
     mlq.post_many([LONG] * 400)
     delayed = list(mlq.post_many([1] * 400, delay=60))
@@ -320,7 +320,7 @@ def test_jobs_that_move_between_being_seen_and_being_judged_are_no_defect(
 
     monkeypatch.setattr(mlq.store, "ask", moving_ask)
     monkeypatch.setattr(mlq.store, "_read", moving_read)
-    found = list(mlq.store.audit(rules=Rules(), mend=mend, looked=lambda done: None))
+    found = list(mlq.store.audit(rules=Rules(), repair=repair, looked=lambda done: None))
     monkeypatch.undo()
     other.close()
     assert [finding.name for finding in found] == ["walk"]
@@ -337,7 +337,7 @@ def test_a_full_server_can_be_looked_at_and_mended(short_folder: Path) -> None:
         with pytest.raises(StoreFull):
             mlq.post(LONG)
         assert look(mlq)["unlisted"].count == 1
-        assert look(mlq, mend=True)["unlisted"].mended
+        assert look(mlq, repair=True)["unlisted"].repaired
         assert look(mlq) == {}
 
 
@@ -347,7 +347,7 @@ def test_a_replica_can_be_looked_at(short_folder: Path) -> None:
         exchange([("ZREM", "mlq:{copy}:q:default:queued", mlq.post(1)), ("REPLICAOF", "127.0.0.1", "1")])
         assert look(mlq)["unlisted"].count == 1
         with pytest.raises(StoreUnavailable, match="replica"):
-            look(mlq, mend=True)
+            look(mlq, repair=True)
 
 
 @pytest.mark.minutes
@@ -361,7 +361,7 @@ def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytes
     ask = mlq.store.ask
     monkeypatch.setattr(mlq.store, "ask", lambda call: sizes.append((len(call.args) - 1) // 3) or ask(call))
     tracemalloc.start()
-    found = {f.name: f for f in mlq.store.audit(rules=Rules(), mend=False, looked=looked.append)}
+    found = {f.name: f for f in mlq.store.audit(rules=Rules(), repair=False, looked=looked.append)}
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found["unlisted"].count == broken and len(found["unlisted"].examples) == audit.EXAMPLES

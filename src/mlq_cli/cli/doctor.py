@@ -72,7 +72,7 @@ def _show(mlq: MLQ, found: Sequence[Finding], output: Output, *, well: bool) -> 
 
 def _lines(finding: Finding, width: int | None) -> Iterator[str]:
     """Yield a finding as lines no longer than the terminal is wide: a pipe has no width."""
-    mark = _MARKS[Level.OK if finding.mended else finding.level]
+    mark = _MARKS[Level.OK if finding.repaired else finding.level]
     yield from _wrapped(finding.what, width, f"  {mark} ", "    ")
     if finding.examples:
         yield from _wrapped(", ".join(finding.examples), width, "      ", "      ")
@@ -91,6 +91,6 @@ def _wrapped(text: str, width: int | None, first: str, next_ones: str) -> list[s
 
 def _summary(found: Sequence[Finding]) -> str:
     wrong = sum(not finding.well for finding in found)
-    mended = sum(finding.mended for finding in found)
+    repaired = sum(finding.repaired for finding in found)
     said = "all is well" if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} not well"
-    return f"{mended} mended, {said}" if mended else said
+    return f"{repaired} repaired, {said}" if repaired else said

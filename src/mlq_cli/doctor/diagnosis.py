@@ -20,7 +20,7 @@ def diagnose(
     opened = store()
     yield from opened.examine(profile.limits.largest)
     unusable = False
-    for finding in opened.audit(rules=rules_of(profile), mend=repair, looked=looked):
+    for finding in opened.audit(rules=rules_of(profile), repair=repair, looked=looked):
         yield finding
         unusable |= finding.name == "wrong-type"
     if not unusable:  # or counting the jobs would fail

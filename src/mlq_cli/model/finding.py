@@ -28,10 +28,10 @@ class Finding:
     advice: str = ""  # what to do next; empty: nothing
     count: int = 0  # jobs, entries or keys that it is about; 0: not about any
     examples: tuple[str, ...] = ()  # a few of them
-    mendable: bool = False  # --repair mends it, with no guess and no loss
-    mended: bool = False  # it just has
+    repairable: bool = False  # --repair repairs it, with no guess and no loss
+    repaired: bool = False  # it just has
 
     @property
     def well(self) -> bool:
         """Whether nobody has to do anything any more."""
-        return self.mended or self.level in (Level.OK, Level.INFO)
+        return self.repaired or self.level in (Level.OK, Level.INFO)

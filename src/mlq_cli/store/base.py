@@ -236,10 +236,10 @@ class Store(Protocol):
     def examine(self, largest: int) -> Iterator[Finding]:
         """Yield how what keeps the jobs is right now, well or not; `largest` as above. Raises MlqError."""
 
-    def audit(self, *, rules: Rules, mend: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
+    def audit(self, *, rules: Rules, repair: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
         """Look at all that is kept, in constant memory and while others work, and yield what does not fit together.
 
-        Nothing false is said of jobs that move meanwhile. With `mend` whatever needs no guess is put right at once.
+        Nothing false is said of jobs that move meanwhile. With `repair` whatever needs no guess is put right at once.
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
 

@@ -5,7 +5,7 @@
                                                               audit.lua judges ids ┘─▶ Tally ─▶ Finding
 
 What is seen out here may have moved on already, so this only finds out whom to ask about. The script judges each id in
-one step, and mends it in the same.
+one step, and repairs it in the same.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Audit:
     """One walk. `read` sends plain commands, `ask` a verb; `looked` is told how many keys and entries are done."""
 
     def __init__(
-        self, namespace: str, read: Read, ask: Ask, rules: Rules, *, mend: bool, looked: Callable[[int], None]
+        self, namespace: str, read: Read, ask: Ask, rules: Rules, *, repair: bool, looked: Callable[[int], None]
     ) -> None:
         self._namespace = namespace
         self._prefix = layout.prefix(namespace)
         self._read = read
         self._ask = ask
         self._looked = looked
-        self._mend = mend
+        self._repair = repair
         self._named = {
-            "mend": mend,
+            "repair": repair,
             "lease": rules.lease,
             "patience": 2 * rules.lease + 60,
             "longest": max(A_DAY, 2 * rules.lease),
@@ -65,7 +65,7 @@ class Audit:
         """Walk, and yield what there is to say: first what was looked at, then each defect."""
         self._walk_keys()
         self._walk_sets()
-        found = list(self._tally.findings(mended=self._mend))
+        found = list(self._tally.findings(repaired=self._repair))
         well = "" if found else ", and all fits together"
         yield Finding(
             NAMESPACE,
@@ -110,7 +110,7 @@ class Audit:
             return
         if left >= 0 and not expected.expires:
             self._tally.add("expires", whole)
-            if self._mend:
+            if self._repair:
                 self._read([("PERSIST", key)])
         if expected is layout.STATE:
             self._queues.add(values[0])
@@ -135,7 +135,7 @@ class Audit:
         listed = {member.decode(errors="surrogateescape") for member in members}
         for queue in sorted(self._queues - listed):
             self._tally.add("unknown-queue", queue)
-            if self._mend:
+            if self._repair:
                 self._read([("SADD", key, queue)])
         return {queue for queue in listed if _is_queue(queue)}
 
@@ -184,12 +184,12 @@ class Tally:
         if len(seen) < KNOWN_APART:
             seen[example] = None
 
-    def findings(self, *, mended: bool) -> Iterator[Finding]:
+    def findings(self, *, repaired: bool) -> Iterator[Finding]:
         """Yield one finding for each defect that there is."""
         for name, count in self._counts.items():
             if count:
                 examples = tuple(list(self._seen[name])[:EXAMPLES])
-                yield finding_of(name, count, examples, mended=mended)
+                yield finding_of(name, count, examples, repaired=repaired)
 
 
 def _counted(number: int, noun: str) -> str:

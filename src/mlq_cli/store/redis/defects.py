@@ -15,7 +15,7 @@ class Defect(NamedTuple):
     one: str  # the sentence for one of it
     many: str  # and for several; {} is the number
     advice: str  # what to do, unless --repair does it
-    mend: str = ""  # what --repair does; empty: nothing, that would be a guess
+    repair: str = ""  # what --repair does; empty: nothing, that would be a guess
 
 
 DEFECTS: Mapping[str, Defect] = {
@@ -113,10 +113,10 @@ DEFECTS: Mapping[str, Defect] = {
 }
 
 
-def finding_of(name: str, count: int, examples: tuple[str, ...], *, mended: bool) -> Finding:
+def finding_of(name: str, count: int, examples: tuple[str, ...], *, repaired: bool) -> Finding:
     """Return what to say of so many defects of one kind."""
     defect = DEFECTS[name]
     what = defect.one if count == 1 else defect.many.format(f"{count:,}")
-    done = mended and bool(defect.mend)
-    advice = f"mended: {defect.mend}" if done else defect.advice
-    return Finding(NAMESPACE, name, defect.level, what, advice, count, examples, bool(defect.mend), done)
+    done = repaired and bool(defect.repair)
+    advice = f"repaired: {defect.repair}" if done else defect.advice
+    return Finding(NAMESPACE, name, defect.level, what, advice, count, examples, bool(defect.repair), done)

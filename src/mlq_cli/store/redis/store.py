@@ -288,11 +288,11 @@ class RedisStore:
 
         return examine(self._wire, largest)
 
-    def audit(self, *, rules: Rules, mend: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
+    def audit(self, *, rules: Rules, repair: bool, looked: Callable[[int], None]) -> Iterator[Finding]:
         """Look at all that is kept and yield what does not fit together."""
         from mlq_cli.store.redis.audit import Audit
 
-        return Audit(self.namespace, self._read, self.ask, rules, mend=mend, looked=looked).findings()
+        return Audit(self.namespace, self._read, self.ask, rules, repair=repair, looked=looked).findings()
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

@@ -1,13 +1,13 @@
---- audit — look whether what is stored of jobs fits together, and mend what needs no guess.
--- in   mend (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last)
+--- audit — look whether what is stored of jobs fits together, and repair what needs no guess.
+-- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last)
 --      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or a state: its set), queue
 -- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
 -- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
 -- Judged in here, because a job that is looked at in two steps may have moved between them.
 --@include call job move bell sound
 
-if args.mend then
-  redis.call('ZREM', workers_key, '')  -- as in the chapter `drain`: so that a full Redis can be mended too
+if args.repair then
+  redis.call('ZREM', workers_key, '')  -- as in the chapter `drain`: so that a full Redis can be repaired too
 end
 
 local rung = {}
@@ -36,7 +36,7 @@ local function judge_record(id)
   elseif not is_set(job.queue, job.state) then
     return ''
   elseif not redis.call('ZSCORE', state_key(job.queue, job.state), id) then
-    if args.mend then
+    if args.repair then
       enter_its_set(job)
     end
     return 'unlisted'
@@ -50,7 +50,7 @@ end
 
 local function judge_time(id, queue, state, score)
   if state == 'running' and score > now + args.longest then
-    if args.mend then
+    if args.repair then
       renew(id, queue, instant(now + args.lease))
     end
     return 'far-lease'
@@ -71,7 +71,7 @@ local function judge_entry(id, queue, state)
   elseif job and job.state == state and job.queue == queue then
     return judge_time(id, queue, state, score)
   end
-  if args.mend then
+  if args.repair then
     leave(id, queue, state)
   end
   return job and 'misplaced' or 'ghost'
@@ -81,7 +81,7 @@ local function judge_value(id, key)
   if redis.call('EXISTS', job_key(id)) == 1 or type_of(key) ~= 'string' then
     return ''
   end
-  if args.mend then
+  if args.repair then
     redis.call('DEL', key)
   end
   return 'orphan'
