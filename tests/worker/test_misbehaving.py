@@ -166,6 +166,15 @@ def test_a_second_signal_stops_at_once_and_gives_the_job_back_unspent(
     assert (mlq.get_job(job_id)["state"], mlq.get_job(job_id)["attempt"]) == (State.QUEUED, 0)
 
 
+def test_signals_that_come_until_the_very_end_make_no_failure_of_a_clean_stop(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("jobs:echo")
+    assert mlq.wait(mlq.post(1), 20) == 1
+    while worker.poll() is None:
+        worker.send_signal(signal.SIGTERM)
+        time.sleep(0.001)  # not to wait for something, but to send no more than a thousand a second
+    assert worker.returncode == 0
+
+
 def test_a_job_that_outlasts_the_grace_is_given_back(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
     worker = start_worker("jobs:touch_then_sleep", grace=0.3)
     job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 60})

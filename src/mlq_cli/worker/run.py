@@ -110,16 +110,20 @@ def say_doubts(mlq: MLQ) -> None:
 
 
 def with_signals(worker: Worker) -> None:
-    """Run a worker; SIGTERM and SIGINT stop it warmly, a second one at once. Handlers only set a flag."""
+    """Run a worker; SIGTERM and SIGINT stop it warmly, a second one at once. Handlers only set a flag.
+
+    The process is about to end then. A signal that comes late must not make a failure of a clean stop: it is ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         worker.run()
         return
-    before = {number: signal.signal(number, lambda *_: worker.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
     try:
         worker.run()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # a handler of Python's would be taken off before the very end
 
 
 def worker_name() -> str:
