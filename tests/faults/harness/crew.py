@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.failpoints import struck
+from tests_support import wait_until
 
 HERE = Path(__file__).parents[1]
 IMPORTABLE = HERE / "importable"
@@ -49,6 +50,10 @@ class Member:
     def lines(self, word: str) -> list[str]:
         """Return the lines of its log that hold this word."""
         return [line for line in self.log().splitlines() if word in line]
+
+    def at_work(self) -> bool:
+        """Whether the newest of them has begun to work: before that a signal to stop simply ends it."""
+        return len(self.lines(" serves ")) + len(self.lines("this reaper sweeps")) >= self.starts
 
     def struck(self) -> list[str]:
         """Return its failpoints that struck."""
@@ -118,6 +123,7 @@ class Crew:
         with self._lock:
             if member in self._supervised:
                 self._supervised.remove(member)
+        wait_until(lambda: member.at_work() or not member.alive(), seconds=20)
         member.process.terminate()
         return member.process.wait(20)
 
