@@ -148,7 +148,8 @@ def test_a_bulk_post_that_is_interrupted_says_how_many_are_in(
         assert posting.stdin is not None
         posting.stdin.write(b'"a message of some length"\n' * 2000)  # and more may follow
         posting.stdin.flush()
-        wait_until(lambda: mlq.store.records(["500"]) != [None])
+        # With the second thousand under way, the answer to the first five hundred has been read.
+        wait_until(lambda: mlq.store.records(["1000"]) != [None])
         posting.send_signal(signal.SIGINT)
         said = posting.communicate(timeout=20)[1].decode()
     assert posting.returncode == 130
