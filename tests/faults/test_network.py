@@ -88,8 +88,9 @@ def test_a_thin_line_full_of_large_values_keeps_the_leases(
 def test_resets_lose_nothing_and_double_nothing(
     crew: Crew, proxy: FaultProxy, far: MLQ, mlq: MLQ, tmp_path: Path, jobs: int, chunks: int
 ) -> None:
-    proxy.reset_each(chunks)
     workers = [crew.worker("steps:step", lease=5.0, executors=2) for _ in range(2)]
+    wait_until(lambda: all(worker.at_work() for worker in workers), seconds=20)  # one that cannot begin gives up
+    proxy.reset_each(chunks)
     ids: list[str] = []
     for first in range(0, jobs, 50):
         # A post is sent again once by itself; a second reset in a row is told to the caller, who may post again.
