@@ -334,6 +334,7 @@ class Worker:
                 self._left(executor)
                 executor.close()
             lane.executors.clear()
+            lane.close()
             self._bells.hang_up(lane)
         if self._outage.since is None:
             goodbye = self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about)
