@@ -89,25 +89,19 @@ class Lane:
                 depth += supply.depth(executor, now)
         return max(0, depth + elsewhere - len(supply))
 
-    def take(self, jobs: Iterable[Claimed], token: str) -> None:
+    def take(self, jobs: list[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
         self._busy_at = time.monotonic()
-        jobs = list(jobs)
-        if len(self._supply):
-            # An older attempt of one of these, given back behind our back, must not be taken for the new one.
-            ids = {job.id for job in jobs}
-            for older in [job for job in self._supply.all() if job.id in ids]:
-                self.drop(Held(older.id, older.token))
+        # An older attempt of one of these, given back behind our back, must not be taken for the new one.
+        for older in self._supply.known([job.id for job in jobs]):
+            self.drop(Held(older.id, older.token))
         self._supply.add(jobs, token)
-        if not all(executor.busy for executor in self._able()) or self._wide():
+        if any(not executor.busy or executor.width > 1 for executor in self._able()):
             self.dispatch()  # otherwise there is time until the next turn is under way
 
     def _able(self) -> list[Executor]:
         """Return the executors that take jobs."""
         return [executor for executor in self.executors.values() if executor.ready and not executor.leaving]
-
-    def _wide(self) -> bool:
-        return any(executor.width > 1 for executor in self.executors.values())
 
     def dispatch(self) -> None:
         """Hand the backlog to executors."""
@@ -148,29 +142,28 @@ class Lane:
 
     def _hear(self, executor: Executor, frames: Iterable[list[Any]]) -> None:
         """Act on frames. A job may write here what it likes: nothing of a wrong type must get any further."""
+        settled, progress, add = self._supply.settled, self._outbox.progress, self._outbox.outcomes.append
         try:
             for frame in frames:
-                if len(frame) == 6:
-                    self._ended(*frame)
-                else:
+                if len(frame) != 6:
                     self._heard(executor, frame)
+                    continue
+                kind, job_id, seconds, first, second, third = frame  # an attempt has ended: once a job, so it is short
+                texts = type(first) is type(second) is type(third) is bytes
+                if not (texts and kind in ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
+                    raise ValueError("not an outcome")
+                if (job := settled(job_id, seconds)) is None:
+                    continue
+                add(Outcome(job_id, job.token, kind, seconds, first, second, third))
+                self.done += 1
+                if progress:
+                    progress.pop(job_id, None)
+                if kind == "error":
+                    log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
         except (ValueError, TypeError, KeyError) as error:
             log.error("an executor sent a broken frame and is killed: %s", error)
             executor.condemn("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
             executor.reader.ended = True
-
-    def _ended(self, kind: Any, job_id: Any, seconds: Any, first: Any, second: Any, third: Any) -> None:
-        """An attempt has ended. This is done for every job: it is short."""
-        texts = type(first) is type(second) is type(third) is bytes
-        if not (texts and kind in ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
-            raise ValueError("not an outcome")
-        if (job := self._supply.settled(job_id, seconds)) is not None:
-            self._outbox.outcomes.append(Outcome(job_id, job.token, kind, seconds, first, second, third))
-            self.done += 1
-            if self._outbox.progress:
-                self._outbox.progress.pop(job_id, None)
-            if kind == "error":
-                log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
 
     def _heard(self, executor: Executor, frame: list[Any]) -> None:
         match frame:

@@ -45,8 +45,7 @@ class Slices:
         if len(self._slices) >= _SWEEP:
             self._slices = {n: jobs for n, jobs in self._slices.items() if any(self._open(job) for job in jobs)}
         self._slices[number] = jobs
-        for job in jobs:
-            self.jobs[job.id] = job
+        self.jobs.update((job.id, job) for job in jobs)
 
     def _open(self, job: Sent) -> bool:
         return self.jobs.get(job.id) is job

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from itertools import count, islice
+from itertools import count, islice, repeat
 from operator import attrgetter
 
 from mlq_cli.store.base import Claimed
@@ -44,9 +44,19 @@ class Supply:
         return [*self.backlog, *self.slices.jobs.values()]
 
     # --- in and out ------------------------------------------------------------------------------------------------
+    def known(self, ids: Collection[str]) -> list[Sent]:
+        """Return the jobs with these ids that are here already."""
+        handed = self.slices.jobs
+        found = [handed[job_id] for job_id in ids if job_id in handed] if handed else []
+        if self.backlog:
+            wanted = set(ids)
+            found += [job for job in self.backlog if job.id in wanted]
+        return found
+
     def add(self, jobs: Iterable[Claimed], token: str) -> None:
         """Take claimed jobs in."""
-        self.wait([Sent(job.id, token, job.timeout, job.record, next(self._places)) for job in jobs])
+        ids, timeouts, records = zip(*jobs, strict=True)
+        self.wait(list(map(Sent, ids, repeat(token), timeouts, records, self._places)))
 
     def wait(self, jobs: list[Sent]) -> None:
         """Put jobs into the backlog, each into its place."""
@@ -102,8 +112,11 @@ class Supply:
                     return
             except OSError:
                 return
-            for _ in jobs:
-                self.backlog.popleft()
+            if len(jobs) == len(self.backlog):
+                self.backlog.clear()
+            else:
+                for _ in jobs:
+                    self.backlog.popleft()
             self.slices.add(number, jobs)
             self.waiting_since = time.monotonic()
 
@@ -112,13 +125,9 @@ class Supply:
         if self._pace is not None and all(executor.width == 1 for executor in executors):
             in_time = SLICE_JOBS if self._pace * SLICE_JOBS <= SLICE else int(SLICE / self._pace)
             most = max(1, min(in_time, -(-len(self.backlog) // len(executors))))
-        jobs: list[Sent] = []
-        size = 0
-        for job in islice(self.backlog, most):
-            size += len(job.record)
-            if jobs and size > LONGEST:
-                break
-            jobs.append(job)
+        jobs = list(islice(self.backlog, most))
+        while len(jobs) > 1 and sum(len(job.record) for job in jobs) > LONGEST:
+            del jobs[len(jobs) // 2 :]
         return jobs
 
     # --- and back --------------------------------------------------------------------------------------------------

@@ -337,10 +337,8 @@ def _read_posted(answer: list[Any]) -> Posted:
 
 
 def _read_claims(answer: list[Any]) -> Claims:
-    jobs = [
-        Claimed(job_id.decode(), float(timeout) if timeout else None, record)
-        for job_id, timeout, record in zip(answer[4::3], answer[5::3], answer[6::3], strict=True)
-    ]
+    timeouts = [float(timeout) if timeout else None for timeout in answer[5::3]]
+    jobs = list(map(Claimed, map(bytes.decode, answer[4::3]), timeouts, answer[6::3]))  # once a job: it shall be short
     next_due, withheld = (float(seconds) if seconds else None for seconds in answer[2:4])
     return Claims(jobs, answer[1] == 1, next_due, withheld)
 
