@@ -21,7 +21,7 @@ from mlq_cli.model.values import pack
 from mlq_cli.store.redis import layout
 from tests_support import wait_until
 
-LONG = "x" * 100
+LONG = "x" * 300
 
 
 def told(mlq: MLQ, *, repair: bool = False) -> dict[str, Finding]:

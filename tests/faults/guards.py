@@ -43,8 +43,8 @@ def mutant(name: str, guard: str, test: str, *changes: tuple[str, str, str]) -> 
     return Mutant(name, guard, test, tuple(Change(*change) for change in changes))
 
 
-OWN = "  if job.state == 'running' and job.token == ARGV[i + 1] then"
-HELD = "  if job[1] == 'running' and job[2] == ARGV[i + 1] then"
+OWN = "  if job.state == RUNNING and job.token == ARGV[i + 1] then"
+HELD = "  if job[1] == RUNNING and job[2] == ARGV[i + 1] then"
 CRASHED = '                log.error("job %s crashed: %s", job.id, message)\n'
 TAKEN = "        return self.outcomes[:most]\n"
 
@@ -66,13 +66,13 @@ ASKED_FOR = (
         "3-heartbeat",
         "only the holder renews a lease",
         "store/test_fences.py::test_a_late_heartbeat_renews_nothing_and_is_told_so",
-        (f"{LUA}/heartbeat.lua", HELD, "  if job[1] == 'running' then"),
+        (f"{LUA}/heartbeat.lua", HELD, "  if job[1] == RUNNING then"),
     ),
     mutant(
         "4-progress",
         "only the holder says how far a job is",
         "store/test_verbs.py::test_progress_is_kept_while_the_job_runs_and_only_from_its_holder",
-        (f"{LUA}/progress.lua", HELD, "  if job[1] == 'running' then"),
+        (f"{LUA}/progress.lua", HELD, "  if job[1] == RUNNING then"),
     ),
     mutant(
         "5-sweep-state",
@@ -92,8 +92,8 @@ ASKED_FOR = (
         "store/test_verbs.py::test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times",
         (
             f"{LUA}/claim.lua",
-            "  enter(id, queue, 'running', lease_until,\n",
-            "  redis.call('HSET', job_key(id), 'state', 'running',\n",
+            "  enter(id, queue, RUNNING, lease_until,",
+            "  redis.call('HSET', job_key(id), STATE, RUNNING,",
         ),
     ),
     mutant(
@@ -106,7 +106,7 @@ ASKED_FOR = (
         "9-result",
         "the result is written together with the state",
         "store/test_verbs.py::test_every_result_comes_back_as_it_was",
-        (f"{LUA}/finish.lua", "    fields[3], fields[4] = 'result', result\n", ""),
+        (f"{LUA}/finish.lua", "  keep(fields, RESULT, result, result_key(job.id))\n", ""),
     ),
     mutant(
         "10-callback",
@@ -139,14 +139,9 @@ ASKED_FOR = (
     ),
     mutant(
         "13-attempt",
-        "an attempt is counted when it is claimed",
+        "an attempt whose worker vanished is counted",
         "store/test_fences.py::test_an_attempt_is_counted_when_it_begins",
-        (f"{LUA}/claim.lua", "'attempt', attempt, 'processing_started'", "'processing_started'"),
-        (
-            f"{LUA}/finish.lua",
-            "for _, job in ipairs(accepted) do\n",
-            "for _, job in ipairs(accepted) do\n  redis.call('HINCRBY', job_key(job.id), 'attempt', 1)\n",
-        ),
+        (f"{LUA}/lib/due.lua", " SPENT, spent(job),", ""),
     ),
     mutant(
         "14-clock",
@@ -184,7 +179,7 @@ EXTRA = (
         "claim-renews",
         "the jobs of a claim that is answered again have a whole lease before them",
         "store/test_fences.py::test_a_claim_that_is_answered_again_lasts_a_whole_lease_from_then",
-        (f"{LUA}/claim.lua", "      renew(id, job[10], lease_until)", ""),
+        (f"{LUA}/claim.lua", "      renew(id, queue, lease_until)", ""),
     ),
     mutant(
         "drop-token",
@@ -208,7 +203,7 @@ EXTRA = (
         "unspent",
         "giving back spends no attempt",
         "store/test_verbs.py::test_a_released_job_is_first_again_with_no_attempt_spent",
-        (f"{LUA}/release.lua", "(tonumber(job.attempt) or 1) - 1", "(tonumber(job.attempt) or 1)"),
+        (f"{LUA}/release.lua", "  back_to_queue(job)", "  back_to_queue(job, SPENT, spent(job))"),
     ),
     mutant(
         "drain",

@@ -131,7 +131,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.post_some(count, given, ids, twice)
 
     def post_some(self, count: int, given: dict[str, Any], ids: list[str] | None, twice: bool) -> None:
-        messages = [f"m{self.model.number}" * (1 + 40 * (i % 2)) for i in range(count)]
+        messages = [f"m{self.model.number}" * (1, 40, 150)[i % 3] for i in range(count)]
         if given.get("at") is not None:  # said as seconds from now
             given = {**given, "delay": None, "at": self.model.now + given["at"]}
         options = PostOptions(**given)
@@ -175,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
         kind=st.sampled_from(["done", "done", "error", "crash", "unknown"]),
         seconds=st.sampled_from([0.0, 0.25]),
         short=st.sampled_from([None, "", "cat"]),
-        result=st.sampled_from([None, 0, "r" * 100]),
+        result=st.sampled_from([None, 0, "r" * 100, "r" * 300]),
         rules=st.sampled_from(sorted(RULES)),
         twice=TWICE,
     )

@@ -146,7 +146,7 @@ class Audit:
             ids = [member.decode(errors="surrogateescape") for member in flat[::2]]
             self._entries += len(ids)
             for first in range(0, len(ids), PAGE):
-                self._judge([(job_id, state.value, queue) for job_id in ids[first : first + PAGE]])
+                self._judge([(job_id, layout.STATES[state], queue) for job_id in ids[first : first + PAGE]])
             if int(cursor) == 0:
                 return
 
@@ -164,7 +164,7 @@ class Audit:
         """Return what a person needs to find it."""
         job_id, place, queue = seen
         if queue:
-            return f"{job_id} in {queue}:{place}"
+            return f"{job_id} in {queue}:{layout.state_of(place.encode())}"
         return job_id if place == layout.JOB.name and word != "corrupt" else f"{self._prefix}{place}:{job_id}"
 
 

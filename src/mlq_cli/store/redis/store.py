@@ -165,11 +165,11 @@ class RedisStore:
     # --- what people do to jobs ------------------------------------------------------------------------------------
     def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
         """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("cancel", [_pack({}), *ids], _read_words)
+        return Call("cancel", [_pack({}), *ids], _read_verdicts)
 
     def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
         """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("requeue", [_pack(self._serial()), *ids], _read_words)
+        return Call("requeue", [_pack(self._serial()), *ids], _read_verdicts)
 
     def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
         """Give running jobs of a queue back, whoever holds them; returns how many."""
@@ -177,7 +177,7 @@ class RedisStore:
 
     def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
         """Throw jobs away with their records; returns how many, and how many are left."""
-        named = {"queue": queue, "state": state.value, "limit": limit, **self._serial()}
+        named = {"queue": queue, "state": layout.STATES[state], "limit": limit, **self._serial()}
         return Call("purge", [_pack(named)], lambda answer: (answer[1], answer[2]))
 
     def pause(self, queue: str, *, paused: bool) -> Call[int]:
@@ -193,18 +193,21 @@ class RedisStore:
         return found
 
     def _page(self, ids: Sequence[str]) -> list[Record | None]:
-        hashes = [_pairs(flat) for flat in self._read([("HGETALL", layout.JOB(self.namespace, i)) for i in ids])]
+        found = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
+        hashes = [layout.record_of(flat) for flat in found]
         # What is not in the hash: long values beside it, and until when a job runs or waits.
-        wanted: list[tuple[dict[bytes, bytes], bytes, Command]] = []
+        wanted: list[tuple[dict[str, bytes], str, Command]] = []
         for job_id, fields in zip(ids, hashes, strict=True):
-            state = fields.get(b"state", b"").decode()
-            if fields and b"msg" not in fields:
-                wanted.append((fields, b"msg", ("GET", layout.MSG(self.namespace, job_id))))
-            if state == State.SUCCEEDED and b"result" not in fields:
-                wanted.append((fields, b"result", ("GET", layout.RESULT(self.namespace, job_id))))
+            if not fields:
+                continue
+            state = layout.state_of(fields.get("state", b""))
+            if "msg" not in fields:
+                wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
+            if state is State.SUCCEEDED and "result" not in fields:
+                wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
             if state in (State.RUNNING, State.SCHEDULED):
-                key = layout.STATE(self.namespace, fields[b"queue"].decode(), state)
-                wanted.append((fields, b"score", ("ZSCORE", key, job_id)))
+                queue = fields.get("queue", b"default").decode()
+                wanted.append((fields, "score", ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id)))
         for (fields, name, _), value in zip(wanted, self._read([command for *_, command in wanted]), strict=True):
             if value is not None:
                 fields[name] = value
@@ -212,16 +215,16 @@ class RedisStore:
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        return [None if answer is None else State(answer.decode()) for answer in self._field(ids, "state")]
+        return [None if answer is None else layout.state_of(answer) for answer in self._field(ids, "state")]
 
     def posted_at(self, ids: Sequence[str]) -> list[float | None]:
         """Return only when jobs were posted."""
-        return [None if answer is None else float(answer) for answer in self._field(ids, "timestamp")]
+        return [None if answer is None else int(answer) / 1e6 for answer in self._field(ids, "timestamp")]
 
     def _field(self, ids: Sequence[str], name: str) -> Iterator[Any]:
         for first in range(0, len(ids), PAGE):
             page = ids[first : first + PAGE]
-            yield from self._read([("HGET", layout.JOB(self.namespace, job_id), name) for job_id in page])
+            yield from self._read([("HGET", layout.JOB(self.namespace, job_id), layout.field(name)) for job_id in page])
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
@@ -344,7 +347,7 @@ def _read_claims(answer: list[Any]) -> Claims:
 
 
 def _read_reasons(answer: list[Any]) -> dict[str, str]:
-    return {job_id.decode(): why.decode() for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
+    return {job_id.decode(): _word(why) for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
 
 
 def _read_let_go(answer: list[Any]) -> dict[Held, str]:
@@ -352,8 +355,13 @@ def _read_let_go(answer: list[Any]) -> dict[Held, str]:
     return {Held(job_id.decode(), token.decode()): why.decode() for job_id, token, why in triples}
 
 
-def _read_words(answer: list[Any]) -> list[str]:
-    return [word.decode() for word in answer[1:]]
+def _read_verdicts(answer: list[Any]) -> list[str]:
+    return [_word(word) for word in answer[1:]]
+
+
+def _word(word: bytes) -> str:
+    """Return a word, or the state that stands there as a letter."""
+    return word.decode() if len(word) > 1 else layout.state_of(word).value
 
 
 def _read_number(answer: list[Any]) -> int:

@@ -1,6 +1,6 @@
 --- audit — look whether what is stored of jobs fits together, and repair what needs no guess.
 -- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last)
---      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or a state: its set), queue
+--      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or the letter of a state: its set), queue
 -- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
 -- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
 -- Judged in here, because a job that is looked at in two steps may have moved between them.
@@ -12,17 +12,17 @@ end
 
 local rung = {}
 local function enter_its_set(job)
-  local score = job.processing_finished or stamp
-  if job.state == 'queued' then
-    score = queued_score(job.priority, number_of(job.id, job.seq or nil))
-  elseif job.state == 'running' then
-    score = instant(now + args.lease)  -- a worker that holds it renews this in time; nobody else does
-  elseif job.state == 'scheduled' then
-    score = stamp
-  elseif job.state == 'blocked' then
-    score = job.timestamp
+  local score = now
+  if job.state == QUEUED then
+    score = queued_score(job[PRIORITY], number_of(job.id, job[SEQ] or nil))
+  elseif job.state == RUNNING then
+    score = now + args.lease  -- a worker that holds it renews this in time; nobody else does
+  elseif job.state == BLOCKED then
+    score = job[TIMESTAMP] / 1000000
+  elseif job.state ~= SCHEDULED then
+    score = job[PROCESSING_FINISHED] and job[PROCESSING_FINISHED] / 1000000 or now
   end
-  enter(job.id, job.queue, job.state, score)
+  enter(job.id, job.queue, job.state, instant(score))
   rung[job.queue] = (rung[job.queue] or 0) + 1
 end
 
@@ -40,23 +40,23 @@ local function judge_record(id)
       enter_its_set(job)
     end
     return 'unlisted'
-  elseif not job.msg and redis.call('EXISTS', msg_key(id)) == 0 then
+  elseif not job[MSG] and redis.call('EXISTS', msg_key(id)) == 0 then
     return 'no-message'
-  elseif job.state == 'succeeded' and not job.result and redis.call('EXISTS', result_key(id)) == 0 then
+  elseif job.state == SUCCEEDED and not job[RESULT] and redis.call('EXISTS', result_key(id)) == 0 then
     return 'no-result'
   end
   return ''
 end
 
 local function judge_time(id, queue, state, score)
-  if state == 'running' and score > now + args.longest then
+  if state == RUNNING and score > now + args.longest then
     if args.repair then
       renew(id, queue, instant(now + args.lease))
     end
     return 'far-lease'
   end
   local over = score < now - args.patience
-  return over and (state == 'running' and 'stalled' or state == 'scheduled' and 'overdue') or ''
+  return over and (state == RUNNING and 'stalled' or state == SCHEDULED and 'overdue') or ''
 end
 
 local function judge_entry(id, queue, state)

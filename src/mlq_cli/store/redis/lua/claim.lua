@@ -10,46 +10,37 @@
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local kept = redis.call('GET', receipt)
-local last = kept and cmsgpack.unpack(kept)
+local before = redis.call('GET', receipt)
+local last = before and cmsgpack.unpack(before)
 local again = last and last[1] == args.token
 local ids = again and last[2] or {}
 
-local function read(id)
-  local job = redis.call('HMGET', job_key(id), 'state', 'attempt', 'timeout', 'timestamp', 'msg', 'token',
-                         'functions', 'callback', 'retries', 'queue', 'generation')
-  if not job[5] then
-    job[5] = redis.call('GET', msg_key(id))
-  end
-  return job
-end
-
-local function hand_out(id, job, attempt)
+local function hand_out(id, queue, job)
   local n = #answer
   answer[n + 1] = id
-  answer[n + 2] = job[3] or ''
-  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token,
-                                 job[11]})
+  answer[n + 2] = job[TIMEOUT] or ''
+  answer[n + 3] = cmsgpack.pack({id, job.message, (tonumber(job[SPENT]) or 0) + 1,
+                                 (tonumber(job[TIMESTAMP]) or 0) / 1000000, job[FUNCTIONS] or false, job[CALLBACK] or false,
+                                 job[RETRIES] or false, queue, args.token, job[GENERATION] or false})
 end
 
 local lease_until, waited = instant(now + args.lease), 0
 if again then
   for _, id in ipairs(ids) do
-    local job = read(id)
-    if job[1] == 'running' and job[6] == args.token and job[10] then
-      renew(id, job[10], lease_until)
-      hand_out(id, job, tonumber(job[2]))
+    local job = read_whole(id)
+    if job[STATE] == RUNNING and job[TOKEN] == args.token then
+      local queue = job[QUEUE] or 'default'
+      renew(id, queue, lease_until)
+      hand_out(id, queue, job)
     end
   end
   return answer
 end
 
 local function take(id, queue, job)
-  local attempt = (tonumber(job[2]) or 0) + 1
-  enter(id, queue, 'running', lease_until,
-        'worker', args.worker, 'token', args.token, 'attempt', attempt, 'processing_started', stamp)
-  hand_out(id, job, attempt)
-  waited = waited + now - (tonumber(job[4]) or now)
+  enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
+  hand_out(id, queue, job)
+  waited = waited + now - (tonumber(job[TIMESTAMP]) or stamp) / 1000000
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -57,20 +48,20 @@ local MOST_BYTES = 4194304
 local bytes = 0
 
 local function take_some(queue, room)
-  local got = redis.call('ZRANGE', state_key(queue, 'queued'), 0, room - 1)
+  local got = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
   local jobs = {}
   for i, id in ipairs(got) do
     if bytes >= MOST_BYTES then
       break
     end
-    jobs[i] = read(id)
-    bytes = bytes + #(jobs[i][5] or '')
-    leave(id, queue, 'queued')
+    jobs[i] = read_whole(id)
+    bytes = bytes + #(jobs[i].message or '')
+    leave(id, queue, QUEUED)
   end
   take_out()
   waited = 0
   for i, job in ipairs(jobs) do
-    if job[1] == 'queued' and job[10] then  -- or its record is gone, or not whole: there is nothing to run
+    if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
       take(got[i], queue, job)
     end
@@ -90,7 +81,7 @@ for _, queue in ipairs(args.queues) do
   moves = moves - promote(queue, math.min(100, moves))
   if grace_left == 0 then
     moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
-  elseif #due_ids(queue, 'running', 1) > 0 then
+  elseif #due_ids(queue, RUNNING, 1) > 0 then
     answer[4] = tostring(grace_left)
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
@@ -99,7 +90,7 @@ for _, queue in ipairs(args.queues) do
     if #ids < args.count and bytes < MOST_BYTES then
       take_some(queue, args.count - #ids)
     end
-    local due = redis.call('ZRANGE', state_key(queue, 'scheduled'), 0, 0, 'WITHSCORES')
+    local due = redis.call('ZRANGE', state_key(queue, SCHEDULED), 0, 0, 'WITHSCORES')
     if due[2] and (not next_due or tonumber(due[2]) < next_due) then
       next_due = tonumber(due[2])
     end

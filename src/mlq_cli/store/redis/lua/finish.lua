@@ -1,7 +1,7 @@
 --- finish — record how attempts ended: result, next state, statistics, event and callback, all or nothing.
 -- in   retries (for jobs that say none), max_crashes, max_retries, backoff, backoff_max, jitter, retention
 --      ARGV[2 …] for each attempt: id, token, kind, seconds, first, second, third      (see model/outcome.py)
--- out  'ok', id, why, id, why, …        only the refused ones; why: the state the job is in, or missing
+-- out  'ok', id, why, id, why, …        only the refused ones; why: the letter of the state the job is in, or missing
 -- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused
 -- and not counted, for its worker may not have heard of it yet. Sending it again is harmless: the token stays with the
 -- job until another claim, and an outcome that was recorded is not recorded twice.
@@ -12,15 +12,15 @@ local accepted, ended, run_seconds = {}, {}, {}
 
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
-  if job.state == 'running' and job.token == ARGV[i + 1] then
-    if leave(job.id, job.queue, 'running') then
+  if job.state == RUNNING and job.token == ARGV[i + 1] then
+    if leave(job.id, job.queue, RUNNING) then
       job.at = i
       accepted[#accepted + 1] = job
     end
-  elseif job.token ~= ARGV[i + 1] or job.state == 'canceled' then
+  elseif job.token ~= ARGV[i + 1] or job.state == CANCELED then
     answer[#answer + 1] = job.id
     answer[#answer + 1] = job.state or 'missing'
-    if job.queue and job.state ~= 'canceled' then
+    if job.queue and job.state ~= CANCELED then
       count(job.queue, 'refused', 1)
     end
   end
@@ -30,36 +30,32 @@ take_out()
 -- When the listener began: a job that was claimed ahead of its turn began later than its claim. `seconds` is how long
 -- the listener ran, by the clock of its own process.
 local function began(seconds)
-  return instant(now - seconds)
+  return math.floor(stamp - seconds * 1000000)
 end
 
 local function succeed(job, started, first, result)
   if job.error_type then  -- an earlier attempt left its error
-    redis.call('HDEL', job_key(job.id), 'error', 'error_type', 'traceback')
+    redis.call('HDEL', job_key(job.id), ERROR, ERROR_TYPE, TRACEBACK)
   end
-  local fields, short = {'processing_started', started}, nil
-  result = keep_result(job.id, result)
-  if result then
-    fields[3], fields[4] = 'result', result
-  end
+  local fields, short = {PROCESSING_STARTED, started}, nil
+  keep(fields, RESULT, result, result_key(job.id))
   if first ~= '' then  -- '=text' is a short result, '' is none
     short = string.sub(first, 2)
-    fields[#fields + 1] = 'short_result'
-    fields[#fields + 1] = short
+    fields[#fields + 1], fields[#fields + 2] = SHORT_RESULT, short
   end
-  end_job(job, 'succeeded', short, unpack(fields))
+  end_job(job, SUCCEEDED, short, unpack(fields))
 end
 
 local function fail(job, kind, ...)
   read_more(job)
   if kind == 'crash' then
     count(job.queue, 'crashed', 1)
-    try_again(job, 'crashes', args.max_crashes, ...)
+    try_again(job, CRASHES, args.max_crashes, ...)
   elseif kind == 'unknown' then
-    try_again(job, 'retries', args.max_retries, ...)
+    try_again(job, RETRIES, args.max_retries, ...)
   else
     count(job.queue, 'failed', 1)
-    try_again(job, 'failures', tonumber(job.retries_allowed) or args.retries, ...)
+    try_again(job, FAILURES, tonumber(job[RETRIES_ALLOWED]) or args.retries, ...)
   end
 end
 
@@ -77,7 +73,7 @@ bring_in()
 
 for queue, jobs in pairs(ended) do
   count(queue, 'run_seconds', run_seconds[queue])
-  for _, state in ipairs({'succeeded', 'canceled', 'dead'}) do
+  for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
     trim(queue, state, jobs + 10)
   end
 end

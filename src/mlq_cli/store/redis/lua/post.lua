@@ -14,14 +14,14 @@ local jobs = (#ARGV - 1) / 2
 -- The first write takes memory, so a full Redis refuses the post as a whole and nothing is half done.
 local number = redis.call('INCRBY', number_key, jobs) - jobs
 local due_at = args.due_at or (args.delay and now + args.delay)
-local state = due_at and due_at > now and 'scheduled' or 'queued'
+local state = due_at and due_at > now and SCHEDULED or QUEUED
 local answer = {'ok', 0}
 local queue = args.queue
 
 local function add(id, number, message, own)
-  local score = state == 'queued' and queued_score(args.priority, number) or due_at
+  local score = state == QUEUED and queued_score(args.priority, number) or due_at
   if own then
-    add_job(id, queue, state, score, message, 'seq', number, unpack(args.fields))
+    add_job(id, queue, state, score, message, SEQ, number, unpack(args.fields))
   else
     add_job(id, queue, state, score, message, unpack(args.fields))
   end
@@ -45,7 +45,7 @@ redis.call('SADD', queues_key, queue)
 bring_in()
 count(queue, 'posted', answer[2])
 write_stats()
-if state == 'queued' then
+if state == QUEUED then
   ring(queue, answer[2])
 else
   -- An idle worker may be asleep for longer than this job waits: let one look, so that it sleeps no longer than that.

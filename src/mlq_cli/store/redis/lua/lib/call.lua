@@ -6,23 +6,24 @@
 local args = cmsgpack.unpack(ARGV[1])
 
 -- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping.
-local now = args.now
-if not now then
+local now, stamp = args.now, nil  -- in seconds; as a record has it: whole microseconds
+if now then
+  stamp = string.format('%.0f', now * 1000000)
+else
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
+  stamp = time[1] .. string.sub('00000' .. time[2], -6)
 end
 
 local function instant(at)
   return string.format('%.6f', at)
 end
 
-local stamp = instant(now)
+-- Lua's stack holds some 8000 values; lists go to Redis in parts well below that.
+local PART = 1000
 
--- Lua's stack holds some 8000 values; lists go to Redis in pieces well below that.
-local PIECE = 1000
-
-local function in_pieces(command, key, list)
-  for first = 1, #list, PIECE do
-    redis.call(command, key, unpack(list, first, math.min(first + PIECE - 1, #list)))
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do
+    redis.call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end

@@ -24,7 +24,7 @@ end
 local function send(command, lists)
   for state, of_state in pairs(lists) do
     for queue, list in pairs(of_state) do
-      in_pieces(command, state_key(queue, state), list)
+      in_parts(command, state_key(queue, state), list)
     end
   end
 end
@@ -48,28 +48,28 @@ end
 -- `score`: when somebody must look again (due at, lease until), when it ended, or a queued job's place.
 -- What follows are further hash fields to write in the same command: name, value, …
 local function enter(id, queue, state, score, ...)
-  redis.call('HSET', job_key(id), 'state', state, ...)
+  redis.call('HSET', job_key(id), STATE, state, ...)
   local list = list_of(entering, queue, state)
   list[#list + 1] = score
   list[#list + 1] = id
-  if state == 'succeeded' or state == 'dead' or state == 'canceled' then
-    news[#news + 1] = id .. ' ' .. state
+  if state == SUCCEEDED or state == DEAD or state == CANCELED then
+    news[#news + 1] = id .. ' ' .. NAMES[state]
   end
 end
 
 -- A new job's record and its first state. Further fields follow; one command writes them all.
 local function add_job(id, queue, state, score, message, ...)
-  local short = keep_message(id, message)
-  if short then
-    enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, 'msg', short, ...)
-  else
-    enter(id, queue, state, score, 'queue', queue, 'timestamp', stamp, ...)
+  local fields = {TIMESTAMP, stamp, ...}
+  if queue ~= 'default' then
+    fields[#fields + 1], fields[#fields + 2] = QUEUE, queue
   end
+  keep(fields, MSG, message, msg_key(id))
+  enter(id, queue, state, score, unpack(fields))
 end
 
 -- A running job stays what it is, for longer.
 local function renew(id, queue, lease_until)
-  redis.call('ZADD', state_key(queue, 'running'), 'XX', lease_until, id)
+  redis.call('ZADD', state_key(queue, RUNNING), 'XX', lease_until, id)
 end
 
 local function bring_in()

@@ -10,6 +10,6 @@ local function grace(lease)
     grace_until = now + lease
     redis.call('HSET', pulse_key, 'grace_until', instant(grace_until))
   end
-  redis.call('HSET', pulse_key, 'heard_at', stamp)
+  redis.call('HSET', pulse_key, 'heard_at', instant(now))
   return math.max(0, grace_until - now)
 end

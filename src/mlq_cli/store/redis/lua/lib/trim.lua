@@ -14,7 +14,7 @@ local function trim(queue, state, limit)
   local rule = args.retention or {}
   local key = state_key(queue, state)
   local age, most = rule.age, rule.count
-  if state == 'dead' then
+  if state == DEAD then
     age, most = rule.dead_age, nil
   elseif string.sub(queue, 1, 1) == '_' then
     most = math.min(most or 1000, 1000)  -- our own callbacks are nobody's results
