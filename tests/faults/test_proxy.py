@@ -85,13 +85,11 @@ def test_a_slicer_changes_nothing_but_the_pieces(proxy: FaultProxy) -> None:
 
 
 def test_a_reset_breaks_links_that_were_open_and_a_refusal_the_new_ones_too(proxy: FaultProxy) -> None:
-    connection = UrlEndpoint(proxy.url).open()
-    connection.send_command("PING")
-    connection.read_response()
+    link = UrlEndpoint(proxy.url).open()
+    link.ask(("PING",))
     proxy.reset()
-    with pytest.raises(Exception, match=r"reset|closed|Broken"):
-        connection.send_command("PING")
-        connection.read_response()
+    with pytest.raises(ConnectionError, match=r"reset|closed|Broken"):
+        link.ask(("PING",))
     ping(proxy)
     proxy.refuse()
     with pytest.raises(StoreUnavailable, match="refused"):
@@ -149,10 +147,10 @@ def test_a_black_hole_carries_nothing_that_way_until_it_heals(proxy: FaultProxy,
 
 def test_what_a_closed_link_had_under_way_arrives_after_the_black_hole(proxy: FaultProxy, redis_url: str) -> None:
     direct = Wire(UrlEndpoint(redis_url))
-    connection = UrlEndpoint(proxy.url).open()
+    link = UrlEndpoint(proxy.url).open()
     proxy.blackhole("up")
-    connection.send_command("SET", "mlq:{black}:id", "1")
-    connection.disconnect()
+    link.send([("SET", "mlq:{black}:id", "1")])
+    link.disconnect()
     assert direct.exchange([("EXISTS", "mlq:{black}:id")]) == [0]
     proxy.heal()
     wait_until(lambda: direct.exchange([("DEL", "mlq:{black}:id")]) == [1])
@@ -161,16 +159,14 @@ def test_what_a_closed_link_had_under_way_arrives_after_the_black_hole(proxy: Fa
 
 def test_exactly_one_reply_is_dropped_after_the_server_has_answered(proxy: FaultProxy) -> None:
     proxy.drop_reply("set", nth=2)
-    connection = UrlEndpoint(proxy.url).open()
+    link = UrlEndpoint(proxy.url).open()
     try:
-        connection.send_packed_command(
-            connection.pack_commands([("SET", "mlq:{drop}:a", "1"), ("PING",), ("SET", "mlq:{drop}:b", "1"), ("PING",)])
-        )
-        assert [connection.read_response(), connection.read_response()] == [b"OK", b"PONG"]
-        with pytest.raises(Exception, match="closed"):
-            connection.read_response()
+        link.send([("SET", "mlq:{drop}:a", "1"), ("PING",), ("SET", "mlq:{drop}:b", "1"), ("PING",)])
+        assert link.receive(2) == [b"OK", b"PONG"]
+        with pytest.raises(ConnectionError, match="closed"):
+            link.receive(1)
     finally:
-        connection.disconnect()
+        link.disconnect()
     assert proxy.dropped == ["set"]
     wire = Wire(UrlEndpoint(proxy.url))
     assert wire.exchange([("DEL", "mlq:{drop}:a", "mlq:{drop}:b")]) == [2], "both were done"

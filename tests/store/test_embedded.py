@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis.exceptions as rx
 
 from mlq_cli.model.errors import MlqError, NotAllowed, Refused, StoreUnavailable
 from mlq_cli.store.redis import embedded, server_folder
@@ -106,8 +105,8 @@ def test_looking_starts_nothing_and_leaves_no_folder(make: Make, folder: Path) -
 def test_twenty_first_commands_at_once_start_exactly_one_server(make: Make, folder: Path) -> None:
     code = (
         "import sys; from mlq_cli.store.redis.embedded import EmbeddedEndpoint as E; sys.stdin.readline();"
-        "c = E(None, sys.argv[1]).open(); c.send_command('INCR', 'n'); c.read_response();"
-        "c.send_command('INFO', 'server'); print(c.read_response().decode())"
+        "c = E(None, sys.argv[1]).open();"
+        "print(c.ask(('INCR', 'n'), ('INFO', 'server'))[1].decode())"
     )
     commands = [
         subprocess.Popen(
@@ -269,10 +268,10 @@ def test_a_server_that_no_longer_answers_is_killed_only_by_stop(
     make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "STOP_SECONDS", 0.2)
-    monkeypatch.setattr("mlq_cli.store.redis.connect.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("mlq_cli.store.redis.embedded.ANSWER_SECONDS", 0.2)
     pid = pid_of(make())
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(rx.TimeoutError):
+    with pytest.raises(TimeoutError):
         make().open()
     status = make().status()
     assert not status.running and status.pid == pid

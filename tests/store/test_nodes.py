@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-import redis.exceptions as rx
 
 from mlq_cli.model.errors import Misuse, MlqError, NotAllowed, StoreUnavailable
 from mlq_cli.store.redis import connect, endpoint_at, nodes
 from mlq_cli.store.redis.cluster import slot_of
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
+from mlq_cli.store.redis.link import ErrorAnswer
 from mlq_cli.store.redis.nodes import Node, NodesUrl
 from tests_support import wait_until
 
@@ -358,5 +358,5 @@ def test_a_refusal_for_now_is_told_at_once_and_the_next_try_looks_where_to_go(fa
 
 
 def test_a_slot_on_its_way_is_not_followed_and_named_as_the_cause() -> None:
-    translated = Wire(UrlEndpoint("redis://h/0")).translate(rx.AskError(f"{SLOT} 127.0.0.1:1"))
+    translated = Wire(UrlEndpoint("redis://h/0")).translate(ErrorAnswer(f"ASK {SLOT} 127.0.0.1:1"))
     assert isinstance(translated, StoreUnavailable) and "on its way" in (translated.hint or "")

@@ -14,7 +14,7 @@ from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Progress
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.connect import SLOWEST
+from mlq_cli.store.redis.link import SLOWEST
 from timed_store import named_arguments
 
 Bench = Any

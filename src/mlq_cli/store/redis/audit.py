@@ -21,8 +21,8 @@ from mlq_cli.model.job import NAME, State
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.connect import Command
 from mlq_cli.store.redis.defects import DEFECTS, finding_of
+from mlq_cli.store.redis.link import Command
 
 PAGE = 100  # ids judged in one call: about a millisecond of Redis
 SCANNED = 480  # keys of the server looked at in one SCAN, which may answer some more

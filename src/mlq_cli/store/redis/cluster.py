@@ -5,11 +5,10 @@ from __future__ import annotations
 import binascii
 from typing import Any
 
-import redis.exceptions as rx
-
 from mlq_cli.model.errors import StoreUnavailable
-from mlq_cli.store.redis.connect import ANSWER_SECONDS, reason
-from mlq_cli.store.redis.nodes import NODE_SECONDS, Connection, Node, NodesUrl, Unsettled, ask, find, last, worst
+from mlq_cli.store.redis.link import ANSWER_SECONDS, ErrorAnswer, Link
+from mlq_cli.store.redis.nodes import NODE_SECONDS, Node, NodesUrl, Unsettled, ask, find, last, worst
+from mlq_cli.store.redis.refusals import is_about_login, reason
 
 SLOTS = 16384
 
@@ -29,7 +28,7 @@ class ClusterEndpoint:
         self.address = self._url.address
         self.hint = "are its nodes running? set redis.url in the profile, --redis-url or MLQ_REDIS_URL"
 
-    def open(self) -> Connection:
+    def open(self) -> Link:
         """Ask one node after the other who serves the slot, and connect there."""
         try:
             return find(self._look)
@@ -39,7 +38,7 @@ class ClusterEndpoint:
                 hint="if a failover is under way, try again; nodes have to be reachable by the names they announce",
             ) from error
 
-    def _look(self, deadline: float) -> Connection:
+    def _look(self, deadline: float) -> Link:
         failures: list[Exception] = []
         doubts: dict[Node, str] = {}
         for node in list(self._known):
@@ -47,7 +46,7 @@ class ClusterEndpoint:
                 continue
             try:
                 info, slots = self._asked(node, deadline)
-            except (rx.RedisError, OSError) as error:
+            except (ErrorAnswer, OSError) as error:
                 failures.append(error)
                 self._known = last(self._known, node)
                 continue
@@ -59,9 +58,9 @@ class ClusterEndpoint:
             elif owner not in doubts:
                 try:
                     connection = self._url.open(owner, deadline, socket_timeout=ANSWER_SECONDS)
-                except (rx.AuthenticationError, rx.NoPermissionError):
-                    raise
-                except (rx.RedisError, OSError) as error:
+                except (ErrorAnswer, OSError) as error:
+                    if is_about_login(error):
+                        raise
                     doubts[owner] = f"{owner} does not answer: {reason(error)}"
                     continue
                 self._remember(owner, slots)

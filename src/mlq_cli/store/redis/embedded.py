@@ -15,11 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import redis.connection
-import redis.exceptions as rx
-
 from mlq_cli.model.errors import Refused, StoreUnavailable
-from mlq_cli.store.redis.connect import open_connection
+from mlq_cli.store.redis.link import ANSWER_SECONDS, ErrorAnswer, Link, Place
 from mlq_cli.store.redis.server_binary import INSTALL, find_binary
 from mlq_cli.store.redis.server_folder import ServerFolder, Started, born, check_private, until
 
@@ -75,17 +72,17 @@ class EmbeddedEndpoint:
         """Its folder."""
         return self._folder
 
-    def open(self) -> redis.connection.AbstractConnection:
+    def open(self) -> Link:
         """Return a connection to the server, which is started if need be and has read its data.
 
-        Raises StoreUnavailable when it cannot be started, NotAllowed when its folder is not safe, or redis-py's errors.
+        Raises StoreUnavailable when it cannot be started, NotAllowed when its folder is not safe; OSError, ErrorAnswer.
         """
         self._folder.make()
         try:
             return self._connect(LOAD_SECONDS)
-        except rx.BusyLoadingError:
+        except TimeoutError:
             raise
-        except (rx.ConnectionError, OSError):  # nothing there, or just about to go
+        except OSError:  # nothing there, or just about to go
             self.start()
             return self._connect(LOAD_SECONDS)
 
@@ -172,59 +169,57 @@ class EmbeddedEndpoint:
         started = self._folder.started()
         return started if started and started.alive() else None
 
-    def _connect(self, seconds: float) -> redis.connection.AbstractConnection:
+    def _connect(self, seconds: float) -> Link:
         path = self._socket()
         self.address = f"unix://{path}"
         if path.parent != self._folder.path:
             check_private(path.parent)
-        connection = open_connection(redis.connection.UnixDomainSocketConnection, {"path": str(path)})
+        link = Place(path=str(path), answer_seconds=ANSWER_SECONDS).open()
         deadline = time.monotonic() + seconds
         try:
             while True:
                 try:
-                    connection.send_command("PING")
-                    connection.read_response()
-                except rx.BusyLoadingError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
-                    continue
-                except rx.ResponseError:
-                    pass  # a complaint about something else is for whoever sends a command
-                return connection
+                    link.ask(("PING",))
+                except ErrorAnswer as error:
+                    if error.word == "LOADING":
+                        if time.monotonic() > deadline:
+                            raise
+                        time.sleep(0.02)
+                        continue
+                    # A complaint about something else is for whoever sends a command.
+                return link
         except BaseException:
-            connection.disconnect()
+            link.disconnect()
             raise
 
     def _answers(self) -> bool:
         try:
             self._connect(LOAD_SECONDS).disconnect()
-        except (rx.RedisError, OSError) as error:
-            return isinstance(error, rx.BusyLoadingError)
+        except (ErrorAnswer, OSError) as error:
+            return isinstance(error, ErrorAnswer)  # it is reading its data
         return True
 
     def _info(self) -> dict[str, str] | None:
-        with contextlib.suppress(rx.RedisError, OSError):
-            connection = self._connect(seconds=0)
+        with contextlib.suppress(ErrorAnswer, OSError):
+            link = self._connect(seconds=0)
             try:
-                connection.send_command("INFO")
-                lines = connection.read_response().decode().splitlines()
+                (text,) = link.ask(("INFO",))
             finally:
-                connection.disconnect()
+                link.disconnect()
+            lines = text.decode().splitlines()
             return {name: value for name, _, value in (line.partition(":") for line in lines) if value}
         return None
 
     def _shut_down(self) -> None:
-        connection = self._connect(LOAD_SECONDS)
+        link = self._connect(LOAD_SECONDS)
         try:
-            connection.send_command("SHUTDOWN")
-            connection.read_response()
-        except rx.ResponseError as error:
+            link.ask(("SHUTDOWN",))
+        except ErrorAnswer as error:
             raise StoreUnavailable(f"the private server cannot stop: {error}", hint=self.hint) from error
-        except (rx.RedisError, OSError):
+        except OSError:
             pass  # it went without an answer, as it should
         finally:
-            connection.disconnect()
+            link.disconnect()
 
     # --- starting it -----------------------------------------------------------------------------------------------
     def _launch(self) -> None:

@@ -23,7 +23,7 @@ def installed(profile: Profile) -> Iterator[Finding]:
     if "hiredis" in parser.lower():
         yield Finding(INSTALLATION, "client", Level.OK, f"{client}, and it is used")
     else:
-        what = f"{client} is not used: redis-py has chosen {parser}, which is several times slower"
+        what = f"{client} do not go together: redis-py, which opens connections with TLS, has chosen {parser}"
         yield Finding(INSTALLATION, "client", Level.WARNING, what, "pip install --upgrade 'redis[hiredis]'")
     yield _private_server(profile)
 

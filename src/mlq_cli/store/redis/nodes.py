@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import redis.connection
-import redis.exceptions as rx
 
 from mlq_cli.model.errors import Misuse
-from mlq_cli.store.redis.connect import check_options, open_connection
+from mlq_cli.store.redis.link import SILENCE, Command, ErrorAnswer, Link
+from mlq_cli.store.redis.redis_py import check_options, open_connection
+from mlq_cli.store.redis.refusals import is_about_login
 
 FIND_SECONDS = 2.5  # to find the right node, all of it; a command is to fail within 5 s when there is none
 NODE_SECONDS = 1.0  # for one node to say something
 AGAIN_SECONDS = 0.1  # between two rounds
-
-Connection = redis.connection.AbstractConnection
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^/?#]*)@)?([^/?#@]+)(/[^?#]*)?(?:\?([^#]*))?")
 _NODE = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?")
@@ -87,28 +86,30 @@ class NodesUrl:
         self._options = {"socket_keepalive": True, **read}
         check_options(self._kind, self._options)
 
-    def open(self, node: Node, deadline: float, **options: Any) -> Connection:
-        """Connect to a node, within what is left of the time. Raises redis-py's errors and OSError."""
+    def open(self, node: Node, deadline: float, **options: Any) -> Link:
+        """Connect to a node, within what is left of the time. Raises OSError or ErrorAnswer."""
         left = min(NODE_SECONDS, deadline - time.monotonic())
         if left <= 0:
-            raise rx.TimeoutError("no answer in time")
+            raise TimeoutError("no answer in time")
         given = {**self._options, "host": node.host, "port": node.port, "socket_connect_timeout": left, **options}
         return open_connection(self._kind, given)
 
 
-def ask(connection: Connection, *commands: tuple[str, ...]) -> list[Any]:
-    """Send commands together and return their answers. Raises redis-py's errors, also for silence."""
-    for command in commands:
-        connection.send_command(*command, check_health=False)
+def ask(link: Link, *commands: Command) -> list[Any]:
+    """Send commands together and return their answers. Raises OSError, also for silence, or the first ErrorAnswer."""
+    link.send(commands)
     answers = []
     for _ in commands:
-        if not connection.can_read(timeout=NODE_SECONDS):
-            raise rx.TimeoutError("no answer in time")
-        answers.append(connection.read_response())
+        answer = link.hear(NODE_SECONDS)
+        if answer is SILENCE:
+            raise TimeoutError("no answer in time")
+        if isinstance(answer, ErrorAnswer):
+            raise answer
+        answers.append(answer)
     return answers
 
 
-def find(look: Callable[[float], Connection]) -> Connection:
+def find(look: Callable[[float], Link]) -> Link:
     """Return what `look`, given a deadline, returns; ask it again for a while as long as it says Unsettled.
 
     Raises its last Unsettled, or at once whatever else it raises.
@@ -130,8 +131,7 @@ def last(nodes: list[Node], node: Node) -> list[Node]:
 
 def worst(failures: list[Exception]) -> Exception:
     """Return the failure that tells most: a refused login before a node that is down, which may be one of many."""
-    for kind in (rx.AuthenticationError, rx.NoPermissionError, rx.AuthenticationWrongNumberOfArgsError):
-        for failure in failures:
-            if isinstance(failure, kind):
-                return failure
-    return failures[-1] if failures else rx.ConnectionError("nobody to ask")
+    for failure in failures:
+        if is_about_login(failure):
+            return failure
+    return failures[-1] if failures else ConnectionError("nobody to ask")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-import redis.exceptions as rx
-
 from mlq_cli.model.errors import StoreUnavailable
-from mlq_cli.store.redis.connect import ANSWER_SECONDS, reason
-from mlq_cli.store.redis.nodes import NODE_SECONDS, Connection, Node, NodesUrl, Unsettled, ask, find, last, worst
+from mlq_cli.store.redis.link import ANSWER_SECONDS, ErrorAnswer, Link
+from mlq_cli.store.redis.nodes import NODE_SECONDS, Node, NodesUrl, Unsettled, ask, find, last, worst
+from mlq_cli.store.redis.refusals import is_about_login, reason
 
 
 class SentinelEndpoint:
@@ -28,7 +27,7 @@ class SentinelEndpoint:
         self.address = self._url.address
         self.hint = "are its sentinels running? set redis.url in the profile, --redis-url or MLQ_REDIS_URL"
 
-    def open(self) -> Connection:
+    def open(self) -> Link:
         """Ask the sentinels in turn who is the primary, and connect to it once it says so itself."""
         try:
             return find(self._look)
@@ -45,18 +44,18 @@ class SentinelEndpoint:
         sentinel = self._sentinels[0]
         try:
             return self._primary_by(sentinel, time.monotonic() + NODE_SECONDS) in (None, Node(host, port))
-        except (rx.RedisError, OSError):
+        except (ErrorAnswer, OSError):
             self._sentinels = last(self._sentinels, sentinel)
             return True
 
-    def _look(self, deadline: float) -> Connection:
+    def _look(self, deadline: float) -> Link:
         failures: list[Exception] = []
         unfit: dict[Node, str] = {}
         answered = False
         for sentinel in list(self._sentinels):
             try:
                 primary = self._primary_by(sentinel, deadline)
-            except (rx.RedisError, OSError) as error:
+            except (ErrorAnswer, OSError) as error:
                 failures.append(error)
                 self._sentinels = last(self._sentinels, sentinel)
                 continue
@@ -65,9 +64,9 @@ class SentinelEndpoint:
                 continue
             try:
                 connection = self._connect(primary, deadline)
-            except (rx.AuthenticationError, rx.NoPermissionError):
-                raise
-            except (rx.RedisError, OSError) as error:
+            except (ErrorAnswer, OSError) as error:
+                if is_about_login(error):
+                    raise
                 unfit[primary] = f"{primary} does not answer: {reason(error)}"
                 continue
             if connection is None:
@@ -92,7 +91,7 @@ class SentinelEndpoint:
             connection.disconnect()
         return None if found is None else Node(found[0].decode(), int(found[1]))
 
-    def _connect(self, primary: Node, deadline: float) -> Connection | None:
+    def _connect(self, primary: Node, deadline: float) -> Link | None:
         """Return a connection to the primary; None if it says that it is none."""
         connection = self._url.open(primary, deadline, socket_timeout=ANSWER_SECONDS, db=self._db)
         try:

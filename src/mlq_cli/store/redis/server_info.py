@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from mlq_cli.model.finding import SERVER, Finding, Level
 from mlq_cli.store.base import ServerInfo
-from mlq_cli.store.redis.connect import Command, Wire
+from mlq_cli.store.redis.connect import Wire
+from mlq_cli.store.redis.link import Command
 
 ASKED: Sequence[Command] = (("INFO",), ("CONFIG", "GET", "save"), ("CONFIG", "GET", "proto-max-bulk-len"))
 

@@ -10,7 +10,6 @@ from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
-import redis.exceptions as rx
 
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.job import Record, State
@@ -20,7 +19,8 @@ from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.codec import option_fields, read_record
-from mlq_cli.store.redis.connect import Command, Endpoint, Wire
+from mlq_cli.store.redis.connect import Endpoint, Wire
+from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
 
@@ -58,7 +58,7 @@ class RedisStore:
     def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
-        if any(isinstance(answer, rx.NoScriptError) for answer in answers):
+        if any(_unknown(answer) for answer in answers):
             answers = self._teach(calls, answers)
         return [
             self._wire.translate(answer) if isinstance(answer, Exception) else call.read(answer)
@@ -75,7 +75,7 @@ class RedisStore:
 
         All from the first of them on, so that the order holds; what did run before is harmless to run again.
         """
-        first = next(i for i, answer in enumerate(answers) if isinstance(answer, rx.NoScriptError))
+        first = next(i for i, answer in enumerate(answers) if _unknown(answer))
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
@@ -324,6 +324,11 @@ class RedisStore:
 def _pack(named: dict[str, Any]) -> bytes:
     packed: bytes = msgpack.packb(named, use_bin_type=False)  # the msgpack of Redis' Lua knows no binary type
     return packed
+
+
+def _unknown(answer: Any) -> bool:
+    """Whether Redis does not know the script."""
+    return isinstance(answer, ErrorAnswer) and answer.word == "NOSCRIPT"
 
 
 def _retention(rule: Retention) -> dict[str, float]:

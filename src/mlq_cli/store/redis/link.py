@@ -1,0 +1,204 @@
+"""One connection to Redis: a socket and hiredis' parser, and nothing between them and a verb.
+
+redis-py's connections do the same with half as much Python again, and importing them takes longer than all the rest of
+`mlq post`. They are still used where they do more: see `redis_py.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hiredis import Reader, pack_command
+
+Command = Sequence[str | bytes | int | float]
+
+CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
+ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead
+SLOWEST = 1 << 15  # bytes a second that a link has to carry
+AT_ONCE = 1 << 16  # bytes up to which the time to carry them does not matter
+ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
+ONE_READ = 1 << 16  # bytes
+
+# A host that is gone without a word is noticed within a minute, also by who only listens.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+_MORE: Any = object()  # says the parser of an answer that is not complete
+
+#: What `hear` returns when nothing came.
+SILENCE: Any = object()
+
+_pack: Any = pack_command  # its stub allows tuples of one
+
+
+class ErrorAnswer(Exception):
+    """What Redis answered in the place of a value, word for word."""
+
+    @property
+    def word(self) -> str:
+        """The first word, which says of what kind it is: ERR, NOSCRIPT, MOVED, …"""
+        return str(self).partition(" ")[0]
+
+
+class Garbled(ConnectionError):
+    """What came is not the protocol of Redis."""
+
+
+class Link:
+    """A connected connection. Failures are OSError, silence is TimeoutError; an error answer is an answer."""
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        seconds: float | None = ANSWER_SECONDS,
+        owner: object = None,
+    ) -> None:
+        """Take a socket over on which no answer is due.
+
+        `seconds`: for an answer, None: for ever. `owner`: what has to live as long as the socket.
+        """
+        self.host, self.port = host, port  # None for a unix socket
+        self._socket = connected
+        self._seconds = seconds
+        self._limit = seconds  # that the socket has now
+        self._owner = owner
+        self._pid = os.getpid()
+        self._reader = Reader(protocolError=Garbled, replyError=ErrorAnswer, notEnoughData=_MORE)
+        connected.settimeout(seconds)
+
+    def fileno(self) -> int:
+        """The descriptor, for waiting on it beside others."""
+        return self._socket.fileno()
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Send commands in one write. Many bytes get more time, for the answer too.
+
+        The system takes megabytes off our hands at once; on a slow link they are under way for long after that.
+        """
+        packed = [_pack(tuple(command)) for command in commands]
+        size = sum(map(len, packed))
+        if size > AT_ONCE and self._seconds is not None:
+            self._wait_at_most(self._seconds + size / SLOWEST)
+        elif self._limit != self._seconds:
+            self._wait_at_most(self._seconds)
+        if size < ONE_WRITE:
+            packed = [b"".join(packed)]
+        for part in packed:
+            self._socket.sendall(part)
+
+    def receive(self, count: int) -> list[Any]:
+        """Return so many answers; an error answer stands in its place as an ErrorAnswer."""
+        gets = self._reader.gets
+        answers = []
+        for _ in range(count):
+            while (answer := gets()) is _MORE:
+                self._read()
+            answers.append(answer)
+        return answers
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """Send commands together and return their answers. Raises the first ErrorAnswer."""
+        self.send(commands)
+        answers = self.receive(len(commands))
+        for answer in answers:
+            if isinstance(answer, ErrorAnswer):
+                raise answer
+        return answers
+
+    def hear(self, seconds: float) -> Any:
+        """Return the next answer, SILENCE after so many seconds without one."""
+        deadline = time.monotonic() + seconds
+        while (answer := self._reader.gets()) is _MORE:
+            self._wait_at_most(max(deadline - time.monotonic(), 1e-6))  # 0 would be another mode of the socket
+            try:
+                self._read()
+            except TimeoutError as error:
+                if error.errno is not None:  # the system's: the other side is gone
+                    raise
+                return SILENCE
+        return answer
+
+    def disconnect(self) -> None:
+        """Close it. In a fork only this end: the parent goes on with it."""
+        if os.getpid() == self._pid:
+            with contextlib.suppress(OSError):  # also for a child that shares it: nobody is to be served through it now
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _read(self) -> None:
+        data = self._socket.recv(ONE_READ)
+        if not data:
+            raise ConnectionError("Redis has closed the connection")
+        self._reader.feed(data)
+
+    def _wait_at_most(self, seconds: float | None) -> None:
+        self._limit = seconds
+        self._socket.settimeout(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server listens, how to log in, and what to set up."""
+
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None  # of a unix socket, instead
+    db: int = 0
+    username: str = ""
+    password: str = ""
+    client_name: str = ""
+    connect_seconds: float = CONNECT_SECONDS
+    answer_seconds: float = ANSWER_SECONDS
+
+    def open(self) -> Link:
+        """Connect, log in, choose the database. Raises OSError or ErrorAnswer."""
+        connected = self._connected()
+        link = Link(connected, host=self.host, port=self.port, seconds=self.answer_seconds)
+        try:
+            greeting = self._greeting()
+            if greeting:
+                link.ask(*greeting)
+        except BaseException:
+            link.disconnect()
+            raise
+        return link
+
+    def _connected(self) -> socket.socket:
+        if self.path is not None:
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connected.settimeout(self.connect_seconds)
+                connected.connect(self.path)
+            except BaseException:
+                connected.close()
+                raise
+            return connected
+        host = self.host or "localhost"
+        # A name in bytes is looked up without loading the tables of international names.
+        name: Any = host.encode() if host.isascii() else host
+        connected = socket.create_connection((name, self.port or 6379), self.connect_seconds)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            if hasattr(socket, option):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        return connected
+
+    def _greeting(self) -> list[Command]:
+        greeting: list[Command] = []
+        if self.username:
+            greeting.append(("AUTH", self.username, self.password))
+        elif self.password:
+            greeting.append(("AUTH", self.password))
+        if self.client_name:
+            greeting.append(("CLIENT", "SETNAME", self.client_name))
+        if self.db:
+            greeting.append(("SELECT", self.db))
+        return greeting
