@@ -32,6 +32,7 @@ AT_ONCE = 1 << 16  # bytes up to which the time to carry them does not matter
 ONE_WRITE = 1 << 20  # bytes up to which commands are joined for one write; beyond, copying costs more than a call
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 WATCH_SECONDS = 1.0  # between two looks whether an endpoint still leads where it did
+REMEMBERED = 30.0  # for which an answer is safely remembered (lib/once.lua); later, to send again could post again
 MOVING_SECONDS = 2.0  # to look for the node that jobs have moved to
 ONCE_MORE = 0.01  # seconds in which a node that nobody looks for is tried again: its name may mean another one by now
 
@@ -175,7 +176,8 @@ class Wire:
     def _attempt(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send and receive once. A connection that breaks is replaced once.
 
-        Silence is not answered with a second try: it has taken long enough.
+        Silence is not answered with a second try: it has taken long enough. Nor is one made after a `meanwhile` of so
+        long that the answer to the first may be forgotten.
         """
         deadline = time.monotonic() + LOADING_SECONDS
         broken = False
@@ -184,8 +186,10 @@ class Wire:
             try:
                 size = _send(connection, commands)
                 if meanwhile:
+                    began = time.monotonic()
                     meanwhile()
                     meanwhile = None
+                    broken = broken or time.monotonic() - began > REMEMBERED
                 answers = _receive(connection, len(commands))
                 if size > AT_ONCE:
                     _socket(connection).settimeout(ANSWER_SECONDS)
