@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlq_cli.bulk import Ids, chunks
+from mlq_cli.bulk import CHUNK, Ids, packed, post_packed
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from mlq_cli.worker.inprocess import Listening, Reaping
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-CHUNK = 500  # messages of a bulk post in one script call: enough to be fast, few enough to let others through
-CHUNK_BYTES = 4 << 20  # of them together
 
 
 class MLQ:
@@ -138,13 +135,14 @@ class MLQ:
         """
         deep = self._generation(delay, at)
         options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
-        limit = self.profile.limits.message
         ids = Ids()
         with progress_bar(progress, total) as advance:
-            packed = (pack(msg, limit=limit) for msg in msgs)
-            for chunk in chunks(packed, CHUNK, CHUNK_BYTES):
-                ids.add(self.store.ask(self.store.post(chunk, options)).ids)
+
+            def told(new: list[str]) -> None:
+                ids.add(new)
                 advance(len(ids))
+
+            post_packed(self.store, packed(msgs, self.profile.limits.message), options, told)
         return ids
 
     def _generation(self, delay: float | None, at: float | None) -> int:

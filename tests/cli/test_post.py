@@ -13,6 +13,7 @@ import pytest
 
 from mlq_cli import MLQ
 from mlq_cli.model.job import State
+from mlq_cli.model.values import pack
 from tests_support import wait_until
 
 from .conftest import SOURCE, Run, one_line_error
@@ -104,7 +105,9 @@ def test_many_messages_are_posted_from_a_file(cli: Run, mlq: MLQ, tmp_path: Path
     assert mlq.job_count() == 5000
 
 
-@pytest.mark.parametrize("bad", [b"{bad", b'"\\ud800"', b"\xff", b"[NaN]"])
+@pytest.mark.parametrize(
+    "bad", [b"{bad", b'"\\ud800"', b"\xff", b"[NaN]", b"[1e999]", b'{"a": -1e400}', b"\xef\xbb\xbf1"]
+)
 def test_a_bad_line_is_named_and_what_stands_before_it_is_posted(cli: Run, mlq: MLQ, bad: bytes) -> None:
     done = cli("post", "--jsonl", "-", stdin=b"1\n\n2\n" + bad + b"\n4\n")
     assert done.returncode == 2
@@ -156,3 +159,10 @@ def test_a_bulk_post_that_is_interrupted_says_how_many_are_in(
     certain = int(said.split()[0].replace(",", ""))
     assert "messages were posted for certain" in said and certain >= 500
     assert None not in mlq.store.records([str(number) for number in range(1, certain + 1)])
+
+
+def test_a_line_that_looks_infinite_when_it_is_packed_is_none(cli: Run, mlq: MLQ) -> None:
+    message = [0xCB7FF00000000000, 0, 1e308, 5e-324]
+    assert b"\xcb\x7f\xf0\0\0\0\0\0\0" in pack(message)
+    done = cli("post", "--jsonl", "-", stdin=json.dumps(message).encode())
+    assert mlq.get_job(done.stdout.decode().strip())["msg"] == message

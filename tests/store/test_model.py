@@ -19,7 +19,7 @@ from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Call, Claims, Held, Progress
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.connect import UrlEndpoint
-from mlq_cli.worker.context import Job
+from mlq_cli.worker.context import Job, jobs_in
 from store_model import Ending, Handed, ModelJob, StoreModel
 from timed_store import START, TimedStore, is_remembered
 
@@ -322,7 +322,7 @@ def readable(answer: Any) -> Any:
     """Return an answer with its jobs unpacked, as an executor does it."""
     if not isinstance(answer, Claims):
         return answer
-    frames = [(job, Job(job.record)) for job in answer.jobs]
+    frames = [(job, Job(next(jobs_in(job.record)))) for job in answer.jobs]
     jobs = [
         Handed(job.id, frame.token, frame.attempt, unpack(frame.packed_msg), job.timeout, frame.queue, frame.retries)
         for job, frame in frames

@@ -47,7 +47,9 @@ def test_a_crash_is_told_from_an_exception_and_the_next_job_runs_within_a_second
 
 def test_a_job_that_closes_all_descriptors_has_ended_all_the_same(mlq: MLQ, start_worker: Any) -> None:
     worker = start_worker("jobs:misbehave")
-    assert mlq.wait(mlq.post("close all"), 20) == "fine", "its outcome is on the board, whatever becomes of the executor"
+    assert mlq.wait(mlq.post("close all"), 20) == "fine", (
+        "its outcome is on the board, whatever becomes of the executor"
+    )
     assert mlq.wait(mlq.post("fine"), 20) == "fine"
     assert worker.poll() is None
 

@@ -6,8 +6,10 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
+from mlq_cli.bulk import Packed
 from mlq_cli.cli.message import parse_json
 from mlq_cli.cli.output import Output, complain, line
 from mlq_cli.model.errors import Misuse, MlqError
@@ -16,6 +18,9 @@ from mlq_cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ
+
+_INFINITE, _BELOW = b"\xcb\x7f\xf0" + bytes(6), b"\xcb\xff\xf0" + bytes(6)  # as msgpack writes them
+_PRINTED = 1000  # ids in one write
 
 
 def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, as_it_stands: bool) -> int:
@@ -31,12 +36,13 @@ def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, 
                     posted = number
                     advance(number)
 
-                ids = mlq.post_many(source, progress=count, **options)
+                ids = mlq.post_many(Packed(source), progress=count, **options)
         except (MlqError, KeyboardInterrupt):
             complain(f"{posted:,} messages were posted for certain, the first ones")
             raise
-    for job_id in ids:
-        line(f'{{"id":"{job_id}"}}' if output.as_json else job_id)
+    each = iter(ids)
+    while page := list(islice(each, _PRINTED)):
+        line("\n".join(f'{{"id":"{job_id}"}}' for job_id in page) if output.as_json else "\n".join(page))
     if source.wrong is not None:
         complain(f"{len(ids):,} messages were posted, all that stand before line {source.number}")
         raise Misuse(f"line {source.number}: {source.wrong.message}", hint=source.wrong.hint)
@@ -44,7 +50,7 @@ def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, 
 
 
 class _Source:
-    """The messages of a file. It ends before the first bad line, so that all before it are posted and known."""
+    """The messages of a file, packed. It ends before the first bad line, so that all before it are posted and known."""
 
     def __init__(self, file: IO[bytes], *, as_it_stands: bool, limit: int) -> None:
         self._file = file
@@ -53,25 +59,29 @@ class _Source:
         self.number = 0  # of the line that was read last
         self.wrong: Misuse | None = None
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[bytes]:
         for self.number, data in enumerate(self._file, 1):  # noqa: B020  the count is for others to see
             if not data.strip():
                 continue
             try:
-                message = self._read(data)
+                packed = self._pack(data)
             except Misuse as error:
                 self.wrong = error
                 return
-            yield message
+            yield packed
 
-    def _read(self, data: bytes) -> Any:
+    def _pack(self, data: bytes) -> bytes:
         try:
             text = data.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             raise Misuse("it is not valid UTF-8") from None
-        message = text if self._as_it_stands else parse_json(text, hint="--string takes each line as it stands")
-        pack(message, limit=self._limit)  # to know of a message that cannot be posted while all before it still are
-        return message
+        if self._as_it_stands:
+            return pack(text, limit=self._limit)
+        hint = "--string takes each line as it stands"
+        packed = pack(parse_json(text, hint=hint, swift=True), limit=self._limit)
+        if _INFINITE in packed or _BELOW in packed:
+            parse_json(text, hint=hint)  # that is where such a float is refused; other things may look like one
+        return packed
 
 
 def _open(path: str) -> IO[bytes]:

@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -28,7 +28,7 @@ from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
-from mlq_cli.worker.context import Context, Job
+from mlq_cli.worker.context import Context, Job, jobs_in
 from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.line import Receiver
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
@@ -106,7 +106,7 @@ class Executing:
         board, recycling, pack = self._board, self._recycling, self._pack
         reason = None
         told_at = now = time.monotonic()
-        for mark, values in enumerate(_jobs_in(packed), number << PLACE_BITS):
+        for mark, values in enumerate(jobs_in(packed), number << PLACE_BITS):
             board.begin(mark, now)
             if board.recalled(mark):
                 break
@@ -206,7 +206,7 @@ class Executing:
             number, packed = received
             if not number:
                 return []
-            self._waiting.extend(enumerate(_jobs_in(packed), number << PLACE_BITS))
+            self._waiting.extend(enumerate(jobs_in(packed), number << PLACE_BITS))
         mark, values = self._waiting.popleft()
         self._board.begin(mark, time.monotonic(), self._slot)
         return values
@@ -282,14 +282,6 @@ class Executing:
         known = ", ".join(listener.name for listener in self.listeners)
         message = f"no worker has the function {asked}; the last one asked has {known}"
         return (Kind.UNKNOWN.value, job.id, 0.0, b"UnknownFunction", message.encode(), b"")
-
-
-def _jobs_in(packed: bytes) -> Iterator[list[Any]]:
-    """Yield the values of each job of a slice, unpacked when its turn has come."""
-    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=0)
-    unpacker.feed(packed)
-    jobs: Iterator[list[Any]] = iter(unpacker)
-    return jobs
 
 
 def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:

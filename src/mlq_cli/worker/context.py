@@ -6,7 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgpack
+
 from mlq_cli.model.values import pack, unpack
+
+
+def jobs_in(packed: bytes) -> Iterator[list[Any]]:
+    """Yield the values of each job of a slice, unpacked when its turn has come."""
+    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=0)
+    unpacker.feed(packed)
+    jobs: Iterator[list[Any]] = iter(unpacker)
+    return jobs
 
 
 class Job:

@@ -16,7 +16,19 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
+from mlq_cli.store.base import (
+    Call,
+    Caller,
+    Claimed,
+    Claims,
+    Held,
+    Meanwhile,
+    Posted,
+    Progress,
+    QueueCounts,
+    ServerInfo,
+    Swept,
+)
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
@@ -55,7 +67,7 @@ class RedisStore:
         result: T = answer
         return result
 
-    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
         if any(_unknown(answer) for answer in answers):
@@ -79,13 +91,19 @@ class RedisStore:
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
-    def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
+    def post(
+        self,
+        messages: Sequence[bytes],
+        options: PostOptions,
+        ids: Sequence[str] | None = None,
+        caller: Caller | None = None,
+    ) -> Call[Posted]:
         """Add jobs; an id that exists already is left as it is."""
         named: dict[str, Any] = {
             "queue": options.queue,
             "priority": options.priority,
             "fields": option_fields(options),
-            **self._serial(),
+            **self._serial(caller),
         }
         if options.delay:
             named["delay"] = options.delay
@@ -94,13 +112,15 @@ class RedisStore:
         own: Iterable[str] = ids if ids is not None else [""] * len(messages)
         return Call("post", [_pack(named), *chain.from_iterable(zip(own, messages, strict=True))], _read_posted)
 
-    def _serial(self) -> dict[str, Any]:
+    def _serial(self, caller: Caller | None = None) -> dict[str, Any]:
         """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
-        client = self._client
-        if getattr(client, "pid", None) != os.getpid():
-            client.pid, client.name, client.serial = os.getpid(), os.urandom(8).hex(), 0
-        client.serial += 1
-        return {"client": client.name, "serial": client.serial}
+        if caller is None:
+            client = self._client
+            if getattr(client, "pid", None) != os.getpid():
+                client.pid, client.caller = os.getpid(), Caller()
+            caller = client.caller
+        caller.serial += 1
+        return {"client": caller.name, "serial": caller.serial}
 
     def claim(
         self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
