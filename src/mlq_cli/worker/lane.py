@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import msgpack
-
 from mlq_cli.model.errors import Misuse
-from mlq_cli.model.outcome import Kind, Outcome
-from mlq_cli.store.base import Claimed, Held, Progress
+from mlq_cli.model.outcome import Kind
+from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.executor import Executor, HostMaker
+from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
-from mlq_cli.worker.pipe import read_frames
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.supply import STUCK, Supply
 
 log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
-ENDS = frozenset(("done", "error", "unknown"))  # what an executor may say of how an attempt ended
-LONGEST = 1e10  # seconds that an attempt may have taken
 GUARDS = 1.0  # seconds between two looks at the guards, at least
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 HELD = 0.002  # seconds after which the outcomes of a slice that takes longer than was thought are looked for
@@ -60,8 +56,8 @@ class Lane:
         self.on_demand = on_demand
         self.executors: dict[int, Executor] = {}
         self._supply = Supply()
+        self._hearing = Hearing(self._supply, outbox, self._heard)
         self.empty = False  # the last claim left nothing in the queues
-        self.done = 0
         self._busy_at = time.monotonic()
         self._unburied: list[Executor] = []  # ended, and something of them is still to be waited for
         self._hire_at = 0.0
@@ -134,42 +130,19 @@ class Lane:
         return any(each.leaving and each.ready and not each.busy for each in self.executors.values())
 
     # --- words out -------------------------------------------------------------------------------------------------
+    @property
+    def done(self) -> int:
+        """How many attempts have ended here."""
+        return self._hearing.done
+
     def hear(self, executor: Executor) -> None:
         """Read what an executor says."""
-        self._hear(executor, executor.reader.read())
-        if self._supply.backlog:
-            self.dispatch()
-
-    def _hear(self, executor: Executor, frames: Iterable[list[Any]]) -> None:
-        """Act on frames. A job may write here what it likes: nothing of a wrong type must get any further."""
-        settled, progress, add = self._supply.settled, self._outbox.progress, self._outbox.outcomes.append
-        try:
-            for frame in frames:
-                if len(frame) != 6:
-                    self._heard(executor, frame)
-                    continue
-                kind, job_id, seconds, first, second, third = frame  # an attempt has ended: once a job, so it is short
-                texts = type(first) is type(second) is type(third) is bytes
-                if not (texts and kind in ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
-                    raise ValueError("not an outcome")
-                if (job := settled(job_id, seconds)) is None:
-                    continue
-                add(Outcome(job_id, job.token, kind, seconds, first, second, third))
-                self.done += 1
-                if progress:
-                    progress.pop(job_id, None)
-                if kind == "error":
-                    log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
-        except (ValueError, TypeError, KeyError) as error:
-            log.error("an executor sent a broken frame and is killed: %s", error)
-            executor.condemn("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
-            executor.reader.ended = True
+        self._hearing.hear(executor)
+        self.dispatch()
 
     def _heard(self, executor: Executor, frame: list[Any]) -> None:
+        """Act on what an executor says of itself. Raises ValueError when it is nothing that one says."""
         match frame:
-            case ["progress", str() as job_id, bytes() as value]:
-                if (job := self._supply.slices.jobs.get(job_id)) is not None:
-                    self._outbox.progress[job_id] = Progress(job_id, job.token, value)
             case ["ready", _, int() as width] if width > 0 and not executor.ready:
                 executor.became_ready(width)
                 self.ever_ready, self._failed_starts = True, 0
@@ -190,12 +163,6 @@ class Lane:
                     self._cannot_start = Misuse(f"the worker cannot start: {text.rstrip()}", hint=hint)
             case _:
                 raise ValueError("an unknown frame")
-
-    def _hear_unsent(self, executor: Executor) -> None:
-        """Read the outcomes that an executor has not sent yet; when it sends them they are known already."""
-        unpacker = msgpack.Unpacker()
-        unpacker.feed(executor.board.unsent())
-        self._hear(executor, read_frames(unpacker))
 
     # --- looking after executors -----------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
@@ -233,7 +200,7 @@ class Lane:
         mark = executor.board.begun().mark
         if now - since > HELD and executor.looked_at != mark and len(slices.up_to(mark)) > 1:
             executor.looked_at = mark
-            self._hear_unsent(executor)
+            self._hearing.hear_unsent(executor)
         if now - since > STUCK and slices.behind(mark):
             self._supply.slow()
             self._supply.recall(executor)
@@ -326,7 +293,7 @@ class Lane:
 
     def _bury(self, executor: Executor, how: str) -> None:
         """An executor has ended: see to the jobs it held. The kernel still has those that it had not begun."""
-        self._hear_last(executor)
+        self._hearing.hear_last(executor)
         since = executor.board.begun().at
         begun = self._supply.reclaim(executor, self._able())
         trace = executor.last_words()
@@ -354,12 +321,10 @@ class Lane:
             self._unburied.append(executor)
         self.dispatch()
 
-    def _hear_last(self, executor: Executor) -> None:
-        """Read what an executor said before it ended."""
-        executor.reader.drained = False
-        while not (executor.reader.ended or executor.reader.drained):
-            self.hear(executor)
-        self._hear_unsent(executor)
+    def give_back_unbegun(self) -> None:
+        """Give back all that nobody has begun."""
+        self._back_to_backlog()
+        self.give_back()
 
     def give_back(self) -> None:
         """Give back what waits here and is with no executor."""
@@ -387,9 +352,8 @@ class Lane:
     def stop(self) -> None:
         """Give back what has not begun and let what runs finish."""
         self._stopping, self._cannot_start = True, None
-        self._back_to_backlog()
+        self.give_back_unbegun()
         self._ask_to_stop()
-        self.give_back()
 
     def _ask_to_stop(self) -> None:
         for executor in self.executors.values():
@@ -405,11 +369,11 @@ class Lane:
         self.look_after(time.monotonic())
 
     def kill_busy(self) -> int:
-        """End the executors that hold jobs and return how many. Any thread may call."""
-        busy = [executor for executor in list(self.executors.values()) if executor.busy and not executor.killed]
-        for executor in busy:
+        """End the executors when there are jobs that they might run; returns how many. Any thread may call."""
+        alive = [executor for executor in list(self.executors.values()) if not executor.killed] if self.busy else []
+        for executor in alive:
             executor.kill()
-        return len(busy)
+        return len(alive)
 
     def forget(self) -> None:
         """End the executors at once and say nothing, at the end of the worker."""
@@ -426,10 +390,6 @@ def _stuck(executor: Executor, now: float) -> bool:
     """Whether an executor will not take a job soon."""
     begun = executor.begun()
     return len(begun) >= executor.width and all(now - at > STUCK for _, (_, at) in begun)
-
-
-def _line(text: bytes) -> str:
-    return text.decode(errors="replace").splitlines()[0][:200] if text.strip() else ""
 
 
 def _was(how: str) -> str:

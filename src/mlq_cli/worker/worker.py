@@ -300,7 +300,7 @@ class Worker:
             return
         self._end_what_runs()
         for lane in self._lanes:
-            lane.give_back()
+            lane.give_back_unbegun()
         self._fence.renewed(boot_time())  # of the leases that are left, which are none
 
     def _end_what_runs(self) -> None:
