@@ -26,8 +26,8 @@ def test_only_the_chapter_move_changes_a_state(path: Path) -> None:
         return
     body = re.sub(r"--.*", "", path.read_text())
     assert not re.search(r"'HSET', job_key\([^)]*\), STATE\b", body), "writes the field"
-    keys = re.findall(r"'(?:ZADD|ZREM)', (\w+)", body)
-    assert all(key == "workers_key" for key in keys), keys
+    keys = re.findall(r"'(?:ZADD|ZREM|RPUSH|LPUSH|LSET|LREM|LTRIM|LPOP)', (\w+)", body)
+    assert all(key in ("workers_key", "bell") for key in keys), keys
 
 
 @pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)

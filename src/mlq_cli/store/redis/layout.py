@@ -71,8 +71,14 @@ JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until
 MSG = Key("msg", "msg:<id>", "string", "its message, when over 252 bytes of msgpack", "as the job")
 RESULT = Key("result", "result:<id>", "string", "its result, when over 252 bytes of msgpack", "as the job")
 STATE = Key(
-    "state", "q:<queue>:<state>", "sorted set", "ids of the queue's jobs in that state; scores below", "for ever"
+    "state",
+    "q:<queue>:<state>",
+    "sorted set",
+    "ids of the queue's jobs in that state; scores below. `succeeded` is a list, in the order of ending",
+    "for ever",
 )
+#: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
+SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
 STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
@@ -110,7 +116,7 @@ SCORES = {
     "blocked": "when it was posted",
     "queued": "its place: the priority band (higher first), then its number",
     "running": "until when its lease lasts",
-    "succeeded": "when it ended; retention counts from here",
+    "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
     "dead": "when it ended; kept for ever unless `retention.dead_age` says otherwise",
 }
@@ -124,7 +130,7 @@ class Field(NamedTuple):
 
 
 JOB_FIELDS = {
-    "state": Field("s", "one of the seven, as a letter (below); always the same as the sorted set it is in"),
+    "state": Field("s", "one of the seven, as a letter (below); always the same as the set or list it is in"),
     "queue": Field("q", "name of its queue, when not `default`"),
     "timestamp": Field("t", "when it was posted"),
     "msg": Field("m", "the message as msgpack, when at most 252 bytes; in pieces of 63: `m`, `m1`, `m2`, `m3`"),
@@ -210,6 +216,19 @@ def kind_of(name: str) -> tuple[Key, tuple[str, ...]] | None:
         if values is not None:
             return key, values
     return None
+
+
+def type_of(key: Key, values: Sequence[str]) -> str:
+    """Return what Redis calls the type of a key with these values in its name."""
+    if key is STATE and values[1] == State.SUCCEEDED:
+        return SUCCEEDED
+    return "zset" if key.type == "sorted set" else key.type
+
+
+def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:
+    """Return the command that reads the ids of jobs in a state: the oldest first, or by their place; `most` of them."""
+    command = "LRANGE" if state is State.SUCCEEDED else "ZRANGE"
+    return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
 
 
 def lua_chapter() -> str:

@@ -229,14 +229,14 @@ class RedisStore:
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
         names = self.queues() if queues is None else list(queues)
-        last = -1 if limit is None else limit - 1
+        first = 0 if limit is None else -limit
         commands: list[Command] = []
         for queue, state in product(names, states):
             key = layout.STATE(self.namespace, queue, state)
-            commands.append(("ZREVRANGE", key, 0, last))
+            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
             if state is State.QUEUED and limit is not None:
-                commands.append(("ZRANGE", key, 0, last))
-        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in answer))
+                commands.append(("ZREVRANGE", key, -limit, -1))
+        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
 
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
@@ -250,7 +250,9 @@ class RedisStore:
         for queue in queues:
             commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
             commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
-            commands += [("ZCARD", layout.STATE(self.namespace, queue, state)) for state in State]
+            for state in State:
+                count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
+                commands.append((count, layout.STATE(self.namespace, queue, state)))
         answers = iter(self._read(commands))
         counted = []
         for queue in queues:
