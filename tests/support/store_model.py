@@ -120,8 +120,9 @@ class StoreModel:
     def _pulse(self, lease: float) -> float:
         """Somebody speaks. After half a lease of silence nothing is given back for a lease; returns what is left."""
         if self.heard_at is None or self.now - self.heard_at > lease / 2:
-            self.grace_until = self.now + lease
-        self.heard_at = self.now
+            self.heard_at, self.grace_until = self.now, self.now + lease
+        elif self.now - self.heard_at > lease / 64:
+            self.heard_at = self.now
         return max(0.0, self.grace_until - self.now)
 
     def _enqueue(self, job: ModelJob) -> None:

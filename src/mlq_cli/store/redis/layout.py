@@ -1,7 +1,7 @@
 """Every key that mlq has in Redis, named in one place.
 
-The Lua chapter `keys` (`state_key(queue, state)` and so on), the readers in `store.py` and the page
-`docs/internals/wire-format.md` are made from `LAYOUT`; a test fails on any key that matches none of it.
+What scripts call `state_key(queue, state)` or `TOKEN` (see `scripts.py`), the readers in `store.py` and the page
+`docs/internals/wire-format.md` are made from this; a test fails on any key that matches none of it.
 All keys begin with `mlq:{namespace}:`. The braces make the namespace the hash tag: in a cluster one namespace lives in
 one slot, so a script is atomic across its queues.
 """
@@ -48,18 +48,18 @@ class Key:
         """Whether `key` is one of this kind."""
         return key.startswith(prefix(namespace)) and self.read(key.removeprefix(prefix(namespace))) is not None
 
-    @property
-    def lua(self) -> str:
-        """The Lua that names this key: a function of the pattern's values, or a constant."""
-        parts = [
-            f"'{part}'" if i % 2 == 0 else "NAMES[state]" if part == "state" else part
-            for i, part in enumerate(re.split(r"<(\w+)>", self.pattern))
-            if part
-        ]
-        expression = " .. ".join(["P", *parts])
-        if not self.parameters:
-            return f"local {self.name}_key = {expression}"
-        return f"local function {self.name}_key({', '.join(self.parameters)}) return {expression} end"
+    def lua(self, *values: str) -> str:
+        """Return the Lua expression that names this key, for expressions of the values. Raises ValueError."""
+        if len(values) != len(self.parameters):
+            raise ValueError(f"{self.name}_key takes {self.parameters}")
+        given = iter(values)
+        parts = ["P"]
+        for i, part in enumerate(re.split(r"<(\w+)>", self.pattern)):
+            if i % 2:
+                parts.append(f"NAMES[{next(given)}]" if part == "state" else next(given))
+            elif part:
+                parts.append(f"'{part}'")
+        return " .. ".join(parts)
 
 
 @cache
@@ -80,7 +80,7 @@ STATE = Key(
 #: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
 SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
-STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue", "for ever")
+STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue; `…_us`: microseconds", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
 QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job", "for ever")
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
@@ -93,7 +93,7 @@ CLAIM = Key(
     "claim",
     "claim:<lane>",
     "string",
-    "token and ids of a worker's last claim, to answer it again",
+    "token of a worker's last claim, then its ids as msgpack, to answer it again",
     "an hour",
     expires=True,
 )
@@ -231,15 +231,11 @@ def members(namespace: str, queue: str, state: State, most: int | None = None) -
     return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
 
 
-def lua_chapter() -> str:
-    """Return the chapter `keys` that every script includes."""
-    head = "-- Made from layout.py. P is the prefix; every key of a script is named here and nowhere else."
-    words = {name: field.stored for name, field in JOB_FIELDS.items()}
-    words |= {state.value: stored for state, stored in STATES.items()}
-    constants = [f"local {name.upper()} = '{stored}'" for name, stored in words.items()]
-    names = ", ".join(f"{stored} = '{state}'" for state, stored in STATES.items())
-    lines = [*constants, f"local PIECE, PIECES = {PIECE}, {PIECES}", f"local NAMES = {{{names}}}"]
-    return "\n".join([head, "local P = KEYS[1]", *lines, *(key.lua for key in (*LAYOUT, EVENTS))])
+def lua_words() -> dict[str, str]:
+    """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
+    words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
+    words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
+    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES)}
 
 
 def wire_format() -> str:

@@ -3,6 +3,7 @@
 -- out  'ok', purged, left
 --@include call drain once job move trim
 
+drain()
 local again = remembered()
 if again then
   return again

@@ -80,6 +80,9 @@ end
 
 -- A new job's record and its first state. Further fields follow; one command writes them all.
 local function add_job(id, queue, state, score, message, ...)
+  if #message <= PIECE and queue == 'default' then
+    return enter(id, queue, state, score, TIMESTAMP, stamp, MSG, message, ...)
+  end
   local fields = {TIMESTAMP, stamp, ...}
   if queue ~= 'default' then
     fields[#fields + 1], fields[#fields + 2] = QUEUE, queue

@@ -42,6 +42,10 @@ local function drop(queue, state, ids)
   return #ids
 end
 
+local function has_retention(queue)
+  return next(args.retention or {}) or string.sub(queue, 1, 1) == '_'
+end
+
 local function trim(queue, state, limit)
   local rule = args.retention or {}
   local age, most = rule.age, rule.count
