@@ -51,10 +51,15 @@ def settled(arena: Arena, jobs: int) -> float:
     """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck."""
     key = "mlq:{bench}:q:default:succeeded"
     command = arena.server.command
-    if (number := command("ZCARD", key)) != jobs:
+    if (number := command("LLEN", key)) != jobs:
         raise Stuck(f"{number} of {jobs} jobs have succeeded")
-    first, last = (float(command("ZSCORE", key, command("ZRANGE", key, at, at)[0])) for at in (0, -1))
-    return (jobs - command("ZCOUNT", key, first, first)) / (last - first)
+
+    def ended(job_id: bytes) -> int:
+        return int(command("HGET", f"mlq:{{bench}}:job:{job_id.decode()}", "e"))
+
+    first, last = ended(command("LINDEX", key, 0)), ended(command("LINDEX", key, -1))
+    together = sum(ended(job_id) == first for job_id in command("LRANGE", key, 0, 999))
+    return (jobs - together) / (last - first) * 1e6
 
 
 def drain_pair(arena: Arena, scale: float) -> Numbers:

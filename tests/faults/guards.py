@@ -84,7 +84,7 @@ ASKED_FOR = (
         "6-grace",
         "after an outage nothing is given back for a lease",
         "store/test_verbs.py::test_after_an_outage_living_workers_have_a_lease_to_speak_up",
-        (f"{LUA}/lib/pulse.lua", "  if not heard_at or now - heard_at > lease / 2 then", "  if false then"),
+        (f"{LUA}/lib/pulse.lua", "  if not heard_at or now - heard_at > lease / 2 then", "  if not heard_at then"),
     ),
     mutant(
         "7-pop-then-record",
@@ -100,7 +100,7 @@ ASKED_FOR = (
         "8-post-twice",
         "a post that is sent again makes no second job",
         "store/test_verbs.py::test_a_post_whose_answer_was_lost_makes_no_second_job",
-        (f"{LUA}/post.lua", "local again = remembered()", "local again = false"),
+        (f"{LUA}/post.lua", "  if serial == args.serial then", "  if false then"),
     ),
     mutant(
         "9-result",
@@ -173,7 +173,7 @@ EXTRA = (
         "claim-receipt",
         "a claim that is sent again answers the same jobs",
         "store/test_verbs.py::test_a_claim_that_is_sent_again_answers_the_same_jobs",
-        (f"{LUA}/claim.lua", "local again = last and last[1] == args.token", "local again = false"),
+        (f"{LUA}/claim.lua", "if last and string.sub(last, 1, #args.token) == args.token then", "if false then"),
     ),
     mutant(
         "claim-renews",
@@ -209,7 +209,7 @@ EXTRA = (
         "drain",
         "a full Redis still lets workers settle",
         "store/test_verbs.py::test_a_full_redis_still_lets_workers_settle",
-        (f"{LUA}/lib/drain.lua", "redis.call('ZREM', workers_key, '')", ""),
+        (f"{LUA}/lib/drain.lua", "  redis.call('ZREM', workers_key, '')\n", ""),
     ),
     mutant(
         "fence",

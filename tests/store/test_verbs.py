@@ -462,6 +462,31 @@ def test_retention_by_age_forgets_records_and_what_lies_beside_them(bench: Bench
     assert left == []
 
 
+def test_retention_by_age_forgets_nobody_too_early_when_the_clock_is_set_back(bench: Bench) -> None:
+    bench.rules = Rules(retention=Retention(age=60))
+    ids = bench.post(*range(4))
+    for seconds in (0, 100, 40, 50):  # the clock is set back after the second
+        bench.at(seconds)
+        bench.finish(bench.take())
+    forgotten = {}
+    for seconds in (61, 105, 159, 161):
+        bench.at(seconds)
+        bench.sweep()
+        forgotten[seconds] = [job_id for job_id in ids if bench.state(job_id) is None]
+    assert forgotten == {61: ids[:1], 105: ids[:1], 159: ids[:1], 161: ids}
+
+
+def test_succeeded_jobs_are_purged_oldest_first(bench: Bench) -> None:
+    ids = bench.post(*range(5))
+    for _ in range(5):
+        bench.finish(bench.take(), "r" * 300)
+    assert bench.store.ids(None, [State.SUCCEEDED], 2) == ids[:-3:-1]
+    assert bench.store.ask(bench.store.purge("default", State.SUCCEEDED, limit=3)) == (3, 2)
+    assert bench.store.ids(None, [State.SUCCEEDED], None) == ids[:-3:-1]
+    assert bench.store.states(ids[:3]) == [None] * 3
+    assert bench.store.ask(bench.store.purge("default", State.SUCCEEDED, limit=3)) == (2, 0)
+
+
 def test_retention_by_count_keeps_the_newest_and_spares_the_dead(bench: Bench) -> None:
     bench.rules = Rules(retention=Retention(count=2))
     ids = bench.post(*range(5))

@@ -1,7 +1,7 @@
 """Every key that mlq has in Redis, named in one place.
 
-The Lua chapter `keys` (`state_key(queue, state)` and so on), the readers in `store.py` and the page
-`docs/internals/wire-format.md` are made from `LAYOUT`; a test fails on any key that matches none of it.
+What scripts call `state_key(queue, state)` or `TOKEN` (see `scripts.py`), the readers in `store.py` and the page
+`docs/internals/wire-format.md` are made from this; a test fails on any key that matches none of it.
 All keys begin with `mlq:{namespace}:`. The braces make the namespace the hash tag: in a cluster one namespace lives in
 one slot, so a script is atomic across its queues.
 """
@@ -48,18 +48,18 @@ class Key:
         """Whether `key` is one of this kind."""
         return key.startswith(prefix(namespace)) and self.read(key.removeprefix(prefix(namespace))) is not None
 
-    @property
-    def lua(self) -> str:
-        """The Lua that names this key: a function of the pattern's values, or a constant."""
-        parts = [
-            f"'{part}'" if i % 2 == 0 else "NAMES[state]" if part == "state" else part
-            for i, part in enumerate(re.split(r"<(\w+)>", self.pattern))
-            if part
-        ]
-        expression = " .. ".join(["P", *parts])
-        if not self.parameters:
-            return f"local {self.name}_key = {expression}"
-        return f"local function {self.name}_key({', '.join(self.parameters)}) return {expression} end"
+    def lua(self, *values: str) -> str:
+        """Return the Lua expression that names this key, for expressions of the values. Raises ValueError."""
+        if len(values) != len(self.parameters):
+            raise ValueError(f"{self.name}_key takes {self.parameters}")
+        given = iter(values)
+        parts = ["P"]
+        for i, part in enumerate(re.split(r"<(\w+)>", self.pattern)):
+            if i % 2:
+                parts.append(f"NAMES[{next(given)}]" if part == "state" else next(given))
+            elif part:
+                parts.append(f"'{part}'")
+        return " .. ".join(parts)
 
 
 @cache
@@ -71,10 +71,16 @@ JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until
 MSG = Key("msg", "msg:<id>", "string", "its message, when over 252 bytes of msgpack", "as the job")
 RESULT = Key("result", "result:<id>", "string", "its result, when over 252 bytes of msgpack", "as the job")
 STATE = Key(
-    "state", "q:<queue>:<state>", "sorted set", "ids of the queue's jobs in that state; scores below", "for ever"
+    "state",
+    "q:<queue>:<state>",
+    "sorted set",
+    "ids of the queue's jobs in that state; scores below. `succeeded` is a list, in the order of ending",
+    "for ever",
 )
+#: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
+SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
-STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue", "for ever")
+STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue; `…_us`: microseconds", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
 QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job", "for ever")
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
@@ -87,7 +93,7 @@ CLAIM = Key(
     "claim",
     "claim:<lane>",
     "string",
-    "token and ids of a worker's last claim, to answer it again",
+    "token of a worker's last claim, then its ids as msgpack, to answer it again",
     "an hour",
     expires=True,
 )
@@ -110,7 +116,7 @@ SCORES = {
     "blocked": "when it was posted",
     "queued": "its place: the priority band (higher first), then its number",
     "running": "until when its lease lasts",
-    "succeeded": "when it ended; retention counts from here",
+    "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
     "dead": "when it ended; kept for ever unless `retention.dead_age` says otherwise",
 }
@@ -124,7 +130,7 @@ class Field(NamedTuple):
 
 
 JOB_FIELDS = {
-    "state": Field("s", "one of the seven, as a letter (below); always the same as the sorted set it is in"),
+    "state": Field("s", "one of the seven, as a letter (below); always the same as the set or list it is in"),
     "queue": Field("q", "name of its queue, when not `default`"),
     "timestamp": Field("t", "when it was posted"),
     "msg": Field("m", "the message as msgpack, when at most 252 bytes; in pieces of 63: `m`, `m1`, `m2`, `m3`"),
@@ -212,15 +218,24 @@ def kind_of(name: str) -> tuple[Key, tuple[str, ...]] | None:
     return None
 
 
-def lua_chapter() -> str:
-    """Return the chapter `keys` that every script includes."""
-    head = "-- Made from layout.py. P is the prefix; every key of a script is named here and nowhere else."
-    words = {name: field.stored for name, field in JOB_FIELDS.items()}
-    words |= {state.value: stored for state, stored in STATES.items()}
-    constants = [f"local {name.upper()} = '{stored}'" for name, stored in words.items()]
-    names = ", ".join(f"{stored} = '{state}'" for state, stored in STATES.items())
-    lines = [*constants, f"local PIECE, PIECES = {PIECE}, {PIECES}", f"local NAMES = {{{names}}}"]
-    return "\n".join([head, "local P = KEYS[1]", *lines, *(key.lua for key in (*LAYOUT, EVENTS))])
+def type_of(key: Key, values: Sequence[str]) -> str:
+    """Return what Redis calls the type of a key with these values in its name."""
+    if key is STATE and values[1] == State.SUCCEEDED:
+        return SUCCEEDED
+    return "zset" if key.type == "sorted set" else key.type
+
+
+def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:
+    """Return the command that reads the ids of jobs in a state: the oldest first, or by their place; `most` of them."""
+    command = "LRANGE" if state is State.SUCCEEDED else "ZRANGE"
+    return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
+
+
+def lua_words() -> dict[str, str]:
+    """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
+    words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
+    words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
+    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES)}
 
 
 def wire_format() -> str:

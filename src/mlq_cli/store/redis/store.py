@@ -99,18 +99,22 @@ class RedisStore:
         caller: Caller | None = None,
     ) -> Call[Posted]:
         """Add jobs; an id that exists already is left as it is."""
-        named: dict[str, Any] = {
-            "queue": options.queue,
-            "priority": options.priority,
-            "fields": option_fields(options),
-            **self._serial(caller),
-        }
+        named = self._serial(caller)
+        if options.queue != "default":
+            named["queue"] = options.queue
+        if options.priority:
+            named["priority"] = options.priority
+        if fields := option_fields(options):
+            named["fields"] = fields
         if options.delay:
             named["delay"] = options.delay
         if options.at is not None:
             named["due_at"] = options.at
-        own: Iterable[str] = ids if ids is not None else [""] * len(messages)
-        return Call("post", [_pack(named), *chain.from_iterable(zip(own, messages, strict=True))], _read_posted)
+        if ids is None:
+            return Call("post", [_pack(named), *messages], lambda answer: _read_posted(answer, len(messages)))
+        given, named["own"] = list(ids), True
+        args = [_pack(named), *chain.from_iterable(zip(given, messages, strict=True))]
+        return Call("post", args, lambda answer: Posted(given, answer[1]))
 
     def _serial(self, caller: Caller | None = None) -> dict[str, Any]:
         """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
@@ -249,14 +253,14 @@ class RedisStore:
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
         names = self.queues() if queues is None else list(queues)
-        last = -1 if limit is None else limit - 1
+        first = 0 if limit is None else -limit
         commands: list[Command] = []
         for queue, state in product(names, states):
             key = layout.STATE(self.namespace, queue, state)
-            commands.append(("ZREVRANGE", key, 0, last))
+            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
             if state is State.QUEUED and limit is not None:
-                commands.append(("ZRANGE", key, 0, last))
-        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in answer))
+                commands.append(("ZREVRANGE", key, -limit, -1))
+        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
 
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
@@ -270,13 +274,15 @@ class RedisStore:
         for queue in queues:
             commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
             commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
-            commands += [("ZCARD", layout.STATE(self.namespace, queue, state)) for state in State]
+            for state in State:
+                count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
+                commands.append((count, layout.STATE(self.namespace, queue, state)))
         answers = iter(self._read(commands))
         counted = []
         for queue in queues:
             paused, stats = bool(next(answers)), _pairs(next(answers))
             states = {state: int(next(answers)) for state in State}
-            numbers = {name.decode(): float(value) for name, value in stats.items()}
+            numbers = dict(_counter(name.decode(), float(value)) for name, value in stats.items())
             counted.append(QueueCounts(queue, paused, states, numbers))
         return counted
 
@@ -360,8 +366,14 @@ def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _read_posted(answer: list[Any]) -> Posted:
-    return Posted([job_id.decode() for job_id in answer[2:]], answer[1])
+def _read_posted(answer: list[Any], jobs: int) -> Posted:
+    _, created, before = answer
+    return Posted([str(number) for number in range(before + 1, before + jobs + 1)], created)
+
+
+def _counter(name: str, value: float) -> tuple[str, float]:
+    """Return a counter as users see it: times in seconds."""
+    return (f"{name.removesuffix('_us')}_seconds", value / 1e6) if name.endswith("_us") else (name, value)
 
 
 def _read_claims(answer: list[Any]) -> Claims:

@@ -1,10 +1,12 @@
 --- audit — look whether what is stored of jobs fits together, and repair what needs no guess.
--- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last)
---      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or the letter of a state: its set), queue
+-- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last),
+--      began: when the walk did; read: by name, the queues whose list of the succeeded was read through after that
+--      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or the letter of a state: its set
+--      or list), queue, at: of a list's entry its place; of a record `new` when its id was in none of these lists
 -- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
 -- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
 -- Judged in here, because a job that is looked at in two steps may have moved between them.
---@include call job move bell sound
+--@include call job move bell sound listed
 
 if args.repair then
   redis.call('ZREM', workers_key, '')  -- as in the chapter `drain`: so that a full Redis can be repaired too
@@ -26,7 +28,7 @@ local function enter_its_set(job)
   rung[job.queue] = (rung[job.queue] or 0) + 1
 end
 
-local function judge_record(id)
+local function judge_record(id, at)
   if type_of(job_key(id)) ~= 'hash' then
     return ''  -- gone meanwhile, or reported as a key of the wrong type
   end
@@ -35,7 +37,7 @@ local function judge_record(id)
     return 'corrupt'
   elseif not is_set(job.queue, job.state) then
     return ''
-  elseif not redis.call('ZSCORE', state_key(job.queue, job.state), id) then
+  elseif not is_listed(job, at) then
     if args.repair then
       enter_its_set(job)
     end
@@ -59,8 +61,8 @@ local function judge_time(id, queue, state, score)
   return over and (state == RUNNING and 'stalled' or state == SCHEDULED and 'overdue') or ''
 end
 
-local function judge_entry(id, queue, state)
-  local score = is_set(queue, state) and tonumber(redis.call('ZSCORE', state_key(queue, state), id))
+local function judge_entry(id, queue, state, at)
+  local score = find_entry(id, queue, state, at)
   if not score then
     return ''  -- it has moved on
   end
@@ -71,7 +73,9 @@ local function judge_entry(id, queue, state)
   elseif job and job.state == state and job.queue == queue then
     return judge_time(id, queue, state, score)
   end
-  if args.repair then
+  if args.repair and state == SUCCEEDED then
+    strike(queue, at)
+  elseif args.repair then
     leave(id, queue, state)
   end
   return job and 'misplaced' or 'ghost'
@@ -88,22 +92,23 @@ local function judge_value(id, key)
 end
 
 local answer = {'ok'}
-for i = 2, #ARGV, 3 do
-  local id, place, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+for i = 2, #ARGV, 4 do
+  local id, place, queue, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local word
   if place == 'job' then
-    word = judge_record(id)
+    word = judge_record(id, at)
   elseif place == 'msg' then
     word = judge_value(id, msg_key(id))
   elseif place == 'result' then
     word = judge_value(id, result_key(id))
   else
-    word = judge_entry(id, queue, place)
+    word = judge_entry(id, queue, place, at)
   end
   answer[#answer + 1] = word
 end
 take_out()
-bring_in()
+clear_struck()
+bring_in('LPUSH')  -- whoever succeeded before the walk is older than those that do meanwhile
 for queue, jobs in pairs(rung) do
   if fits(queues_key, 'set') then
     redis.call('SADD', queues_key, queue)

@@ -4,6 +4,7 @@
 -- moves scheduled | blocked | queued | running → canceled
 --@include call drain job move stats bell settle
 
+drain()
 local answer, jobs = {'ok'}, {}
 for i = 2, #ARGV do
   local job = read_job(ARGV[i])

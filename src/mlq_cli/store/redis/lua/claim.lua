@@ -10,10 +10,8 @@
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local before = redis.call('GET', receipt)
-local last = before and cmsgpack.unpack(before)
-local again = last and last[1] == args.token
-local ids = again and last[2] or {}
+local last = redis.call('GET', receipt)  -- the token of the lane's last claim, then the ids
+local ids = {}
 
 local function hand_out(id, queue, job)
   local n = #answer
@@ -25,8 +23,9 @@ local function hand_out(id, queue, job)
 end
 
 local lease_until, waited = instant(now + args.lease), 0
-if again then
-  for _, id in ipairs(ids) do
+if last and string.sub(last, 1, #args.token) == args.token then
+  drain()
+  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #args.token + 1))) do
     local job = read_whole(id)
     if job[STATE] == RUNNING and job[TOKEN] == args.token then
       local queue = job[QUEUE] or 'default'
@@ -40,7 +39,7 @@ end
 local function take(id, queue, job)
   enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
   hand_out(id, queue, job)
-  waited = waited + now - (tonumber(job[TIMESTAMP]) or stamp) / 1000000
+  waited = waited + stamp - (tonumber(job[TIMESTAMP]) or stamp)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -68,7 +67,7 @@ local function take_some(queue, room)
   end
   if #jobs > 0 then
     count(queue, 'claimed', #jobs)
-    count(queue, 'wait_seconds', waited)
+    count(queue, 'wait_us', waited)
   end
   if #got < room and #jobs == #got then
     silence(queue)
@@ -78,11 +77,18 @@ end
 local grace_left, next_due = grace(args.lease), nil
 local moves = 200  -- of jobs that are due or lost, in all these queues together
 for _, queue in ipairs(args.queues) do
-  moves = moves - promote(queue, math.min(100, moves))
-  if grace_left == 0 then
-    moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
-  elseif #due_ids(queue, RUNNING, 1) > 0 then
-    answer[4] = tostring(grace_left)
+  local due = next_of(queue, SCHEDULED)
+  if due and due <= now then
+    moves = moves - promote(queue, math.min(100, moves))
+    due = next_of(queue, SCHEDULED)
+  end
+  local over = next_of(queue, RUNNING)
+  if over and over <= now then
+    if grace_left == 0 then
+      moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
+    else
+      answer[4] = tostring(grace_left)
+    end
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
     silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
@@ -90,9 +96,8 @@ for _, queue in ipairs(args.queues) do
     if #ids < args.count and bytes < MOST_BYTES then
       take_some(queue, args.count - #ids)
     end
-    local due = redis.call('ZRANGE', state_key(queue, SCHEDULED), 0, 0, 'WITHSCORES')
-    if due[2] and (not next_due or tonumber(due[2]) < next_due) then
-      next_due = tonumber(due[2])
+    if due and (not next_due or due < next_due) then
+      next_due = due
     end
   end
 end
@@ -106,6 +111,6 @@ if next_due then
   answer[3] = tostring(math.max(0, next_due - now))
 end
 if #ids > 0 then
-  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease) + 3600)
+  redis.call('SET', receipt, args.token .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer

@@ -8,7 +8,7 @@
 --@include call drain job move stats bell settle trim
 
 local answer = {'ok'}
-local accepted, ended, run_seconds = {}, {}, {}
+local accepted, ended, run_us = {}, {}, {}
 
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
@@ -20,6 +20,7 @@ for i = 2, #ARGV, 7 do
   elseif job.token ~= ARGV[i + 1] or job.state == CANCELED then
     answer[#answer + 1] = job.id
     answer[#answer + 1] = job.state or 'missing'
+    drain()
     if job.queue and job.state ~= CANCELED then
       count(job.queue, 'refused', 1)
     end
@@ -62,7 +63,7 @@ end
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
   ended[queue] = (ended[queue] or 0) + 1
-  run_seconds[queue] = (run_seconds[queue] or 0) + ARGV[i + 3]
+  run_us[queue] = (run_us[queue] or 0) + math.floor(ARGV[i + 3] * 1000000)
   if ARGV[i + 2] == 'done' then
     succeed(job, began(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
   else
@@ -72,9 +73,11 @@ end
 bring_in()
 
 for queue, jobs in pairs(ended) do
-  count(queue, 'run_seconds', run_seconds[queue])
-  for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
-    trim(queue, state, jobs + 10)
+  count(queue, 'run_us', run_us[queue])
+  if has_retention(queue) then
+    for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
+      trim(queue, state, jobs + 10)
+    end
   end
 end
 write_stats()

@@ -4,6 +4,7 @@
 -- out  'ok', id, token, why, …          only those to let go; why: canceled, lost or missing
 --@include call drain job move pulse
 
+drain()
 local answer, lease_until = {'ok'}, instant(now + args.lease)
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]

@@ -3,6 +3,7 @@
 -- out  'ok', jobs waiting
 --@include call drain bell
 
+drain()
 local waiting = redis.call('ZCARD', state_key(args.queue, QUEUED))
 if args.paused then
   redis.call('SADD', paused_key, args.queue)

@@ -4,6 +4,7 @@
 -- moves running → queued.  The token is dropped, so whatever the old attempt still says is refused.
 --@include call once drain job move stats bell settle
 
+drain()
 local again = args.queue and remembered()
 if again then
   return again

@@ -4,6 +4,7 @@
 -- moves dead | canceled → queued, with all counters of attempts back at nothing.
 --@include call drain once job move stats bell settle
 
+drain()
 local again = remembered()
 if again then
   return again

@@ -7,6 +7,7 @@
 -- moves scheduled → queued, running → queued | dead.  Safe to run twice, and by many at once.
 --@include call drain job move stats bell settle pulse due trim
 
+drain()
 local queue, limit = args.queue, args.limit
 local grace_left = grace(args.lease)
 local next_offset = -1

@@ -5,6 +5,11 @@ local function due_ids(queue, state, limit)
   return redis.call('ZRANGEBYSCORE', state_key(queue, state), '-inf', now, 'LIMIT', 0, limit)
 end
 
+-- When the next job of a state is due; nil when there is none.
+local function next_of(queue, state)
+  return tonumber(redis.call('ZRANGE', state_key(queue, state), 0, 0, 'WITHSCORES')[2])
+end
+
 -- Take these ids out of `state` and call `then_do` for each that really is in it: an entry can outlive its record.
 local function move_out(queue, state, ids, then_do)
   for _, id in ipairs(ids) do

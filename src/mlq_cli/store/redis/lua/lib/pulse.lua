@@ -8,8 +8,11 @@ local function grace(lease)
   local heard_at, grace_until = tonumber(pulse[1]), tonumber(pulse[2]) or 0
   if not heard_at or now - heard_at > lease / 2 then
     grace_until = now + lease
-    redis.call('HSET', pulse_key, 'grace_until', instant(grace_until))
+    drain()
+    redis.call('HSET', pulse_key, 'heard_at', instant(now), 'grace_until', instant(grace_until))
+  elseif now - heard_at > lease / 64 or now < heard_at then  -- as exact as it has to be, and rarely written
+    drain()
+    redis.call('HSET', pulse_key, 'heard_at', instant(now))
   end
-  redis.call('HSET', pulse_key, 'heard_at', instant(now))
   return math.max(0, grace_until - now)
 end

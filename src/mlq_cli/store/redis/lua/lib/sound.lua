@@ -12,12 +12,12 @@ local function fits(key, kind)
   return found == kind or found == 'none'
 end
 
--- The state sets that can be used as such. Others are reported as keys of the wrong type.
+-- The state sets, and the list of the succeeded, that can be used as such. Others are reported as keys of the wrong type.
 local usable = {}
 local function is_set(queue, state)
   local key = state_key(queue, state)
   if usable[key] == nil then
-    usable[key] = fits(key, 'zset')
+    usable[key] = fits(key, state == SUCCEEDED and 'list' or 'zset')
   end
   return usable[key]
 end
