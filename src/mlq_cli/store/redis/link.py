@@ -11,8 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hiredis import Reader, pack_command
 
@@ -83,13 +82,15 @@ class Link:
         The system takes megabytes off our hands at once; on a slow link they are under way for long after that.
         """
         packed = [_pack(tuple(command)) for command in commands]
-        size = sum(map(len, packed))
-        if size > AT_ONCE and self._seconds is not None:
-            self._wait_at_most(self._seconds + size / SLOWEST)
-        elif self._limit != self._seconds:
-            self._wait_at_most(self._seconds)
-        if size < ONE_WRITE:
+        if len(packed) == 1:
+            size = len(packed[0])
+        elif (size := sum(map(len, packed))) < ONE_WRITE:
             packed = [b"".join(packed)]
+        limit = self._seconds
+        if size > AT_ONCE and limit is not None:
+            limit += size / SLOWEST
+        if limit != self._limit:
+            self._wait_at_most(limit)
         for part in packed:
             self._socket.sendall(part)
 
@@ -143,8 +144,7 @@ class Link:
         self._socket.settimeout(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a server listens, how to log in, and what to set up."""
 
     host: str | None = None

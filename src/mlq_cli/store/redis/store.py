@@ -58,10 +58,12 @@ class RedisStore:
     def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
-        if any(_unknown(answer) for answer in answers):
-            answers = self._teach(calls, answers)
+        for answer in answers:
+            if type(answer) is ErrorAnswer:
+                answers = self._teach(calls, answers)
+                break
         return [
-            self._wire.translate(answer) if isinstance(answer, Exception) else call.read(answer)
+            self._wire.translate(answer) if type(answer) is ErrorAnswer else call.read(answer)
             for call, answer in zip(calls, answers, strict=True)
         ]
 
@@ -75,7 +77,9 @@ class RedisStore:
 
         All from the first of them on, so that the order holds; what did run before is harmless to run again.
         """
-        first = next(i for i, answer in enumerate(answers) if _unknown(answer))
+        first = next((i for i, answer in enumerate(answers) if _unknown(answer)), None)
+        if first is None:
+            return answers
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
