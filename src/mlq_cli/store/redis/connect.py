@@ -127,7 +127,7 @@ class Wire:
         """
         broken = False
         while True:
-            link = self._take()
+            link = self.borrow()
             try:
                 link.send(commands)
                 if meanwhile is not None:
@@ -144,10 +144,7 @@ class Wire:
             except BaseException:
                 link.disconnect()  # half an answer may be on its way: nobody may read it as another's
                 raise
-            if self.endpoint.moves and self.has_left(link):
-                link.disconnect()  # another thread has learned meanwhile that this is not the place any more
-            else:
-                self._idle.append(link)
+            self.give_back(link)
             return answers
 
     def open(self) -> Link:
@@ -176,7 +173,15 @@ class Wire:
         for connection in idle:
             connection.disconnect()
 
-    def _take(self) -> Link:
+    def give_back(self, link: Link) -> None:
+        """Keep a connection on which no answer is due, for whoever needs one next."""
+        if self.endpoint.moves and self.has_left(link):
+            link.disconnect()  # another thread has learned meanwhile that this is not the place any more
+        else:
+            self._idle.append(link)
+
+    def borrow(self) -> Link:
+        """Return a connection, perhaps one that was kept, to be given back. Raises StoreUnavailable or NotAllowed."""
         if self._pid != os.getpid():  # a fork must not share its parent's sockets
             self._forget_all()
             self._pid = os.getpid()

@@ -68,6 +68,7 @@ class Link:
         self._seconds = seconds
         self._limit = seconds  # that the socket has now
         self._owner = owner
+        self._leaving = False  # a channel, and the confirmation has not been read
         self._pid = os.getpid()
         self._reader = Reader(protocolError=Garbled, replyError=ErrorAnswer, notEnoughData=_MORE)
         connected.settimeout(seconds)
@@ -96,6 +97,8 @@ class Link:
 
     def receive(self, count: int) -> list[Any]:
         """Return so many answers; an error answer stands in its place as an ErrorAnswer."""
+        if self._leaving:
+            self._pass_over()
         gets = self._reader.gets
         answers = []
         for _ in range(count):
@@ -125,6 +128,18 @@ class Link:
                     raise
                 return SILENCE
         return answer
+
+    def leave(self, channel: str) -> None:
+        """Be no longer subscribed. What was still said there, and the confirmation, is passed over by `receive`."""
+        self.send([("UNSUBSCRIBE", channel)])
+        self._leaving = True
+
+    def _pass_over(self) -> None:
+        self._leaving = False
+        while True:
+            (said,) = self.receive(1)
+            if isinstance(said, list) and said[0] == b"unsubscribe":
+                return
 
     def disconnect(self) -> None:
         """Close it. In a fork only this end: the parent goes on with it."""

@@ -216,7 +216,7 @@ class RedisStore:
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        return [None if answer is None else State(answer.decode()) for answer in self._field(ids, "state")]
+        return [_read_state(answer) for answer in self._field(ids, "state")]
 
     def posted_at(self, ids: Sequence[str]) -> list[float | None]:
         """Return only when jobs were posted."""
@@ -225,7 +225,10 @@ class RedisStore:
     def _field(self, ids: Sequence[str], name: str) -> Iterator[Any]:
         for first in range(0, len(ids), PAGE):
             page = ids[first : first + PAGE]
-            yield from self._read([("HGET", layout.JOB(self.namespace, job_id), name) for job_id in page])
+            yield from self._read([self._ask_field(job_id, name) for job_id in page])
+
+    def _ask_field(self, job_id: str, name: str) -> Command:
+        return ("HGET", layout.JOB(self.namespace, job_id), name)
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
@@ -276,9 +279,10 @@ class RedisStore:
         """Return a bell that rings when jobs come into these queues."""
         return RedisBell(self._wire, [layout.BELL(self.namespace, queue) for queue in queues])
 
-    def watch(self) -> RedisWatch:
-        """Return a watch that hears from now on."""
-        return RedisWatch(self._wire, layout.EVENTS(self.namespace))
+    def watch(self, job_id: str) -> tuple[State | None, RedisWatch]:
+        """Return the state of a job, and a watch that hears of it from then on."""
+        watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
+        return _read_state(watch.answer), watch
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
@@ -339,6 +343,10 @@ def _retention(rule: Retention) -> dict[str, float]:
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _read_state(answer: bytes | None) -> State | None:
+    return None if answer is None else State(answer.decode())
 
 
 def _read_posted(answer: list[Any]) -> Posted:
