@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -107,10 +108,11 @@ class MLQ:
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
         deep = self._generation(delay, at)
-        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
+        options = _options(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
         message = pack(msg, limit=self.profile.limits.message)
         own = None if id is None else [check_own_id(id)]
-        return self.store.ask(self.store.post([message], options, own)).ids[0]
+        store = self.store
+        return store.ask(store.post([message], options, own)).ids[0]
 
     def post_many(
         self,
@@ -382,6 +384,12 @@ def result_of(record: Record) -> Any:
     if record["state"] is State.CANCELED:
         raise JobCanceled(record["id"])
     return record["result"]
+
+
+@lru_cache(maxsize=64, typed=True)
+def _options(*said: Any) -> PostOptions:
+    """Return the options of a post, which are mostly those of the one before."""
+    return PostOptions(*said)
 
 
 def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:

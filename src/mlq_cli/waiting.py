@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 
 from mlq_cli.model.errors import JobNotFound, StoreUnavailable, WaitTimeout
+from mlq_cli.model.job import State
 from mlq_cli.store.base import Store
 
 LOOK_SECONDS = 2.0  # between two looks at the job
@@ -17,42 +17,39 @@ WATCHED_SECONDS = 10.0  # longer than a vain attempt to connect takes
 def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Callable[[], None] | None) -> None:
     """Return when the job has ended. Raises WaitTimeout, JobNotFound, and StoreUnavailable when Redis stays away."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    if _ended(store, job_id):
-        return
+    seen = False  # a Redis that is away from the first is told at once
     away_since = pause = 0.0
     while True:
         began = time.monotonic()
         try:
-            return _watch(store, job_id, deadline, on_progress)
+            state, watch = store.watch(job_id)
+            seen = True
+            with watch:
+                while not _terminal(job_id, state):
+                    look_at = time.monotonic() + LOOK_SECONDS
+                    until = look_at if deadline is None else min(look_at, deadline)
+                    while (left := until - time.monotonic()) > 0:
+                        words = watch.next(left)
+                        if any(word != "progress" for word in words):
+                            return
+                        if words and on_progress:
+                            on_progress()
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
+                    (state,) = store.states([job_id])
+                return
         except StoreUnavailable:
             # Redis may be restarting under a wait of hours; a watch that went well for a while begins a new outage.
             now = time.monotonic()
             if not away_since or now - began > WATCHED_SECONDS:
                 away_since, pause = now, 0.1
-            if now - away_since > OUTAGE_SECONDS or (deadline is not None and now > deadline):
+            if not seen or now - away_since > OUTAGE_SECONDS or (deadline is not None and now > deadline):
                 raise
             time.sleep(pause)
             pause = min(pause * 2, 5.0)
 
 
-def _ended(store: Store, job_id: str) -> bool:
-    (state,) = store.states([job_id])
+def _terminal(job_id: str, state: State | None) -> bool:
     if state is None:
         raise JobNotFound(job_id)
     return state.terminal
-
-
-def _watch(store: Store, job_id: str, deadline: float | None, on_progress: Callable[[], None] | None) -> None:
-    """Watch until the job has ended. The state is looked up after subscribing, so that no event falls between."""
-    with closing(store.watch()) as watch:
-        while not _ended(store, job_id):
-            look_at = time.monotonic() + LOOK_SECONDS
-            until = look_at if deadline is None else min(look_at, deadline)
-            while (left := until - time.monotonic()) > 0:
-                words = [word for one, word in watch.next(left) if one == job_id]
-                if any(word != "progress" for word in words):
-                    return
-                if words and on_progress:
-                    on_progress()
-            if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")

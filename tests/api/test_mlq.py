@@ -77,9 +77,9 @@ def test_the_result_of_a_wait_comes_as_soon_as_it_is_there(mlq: MLQ) -> None:
 
 def test_a_wait_that_hears_nothing_looks_by_itself(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events are a hint: one that falls into a gap of the connection is never said again."""
-    deaf = RedisWatch(mlq.store._wire, "a channel where nobody speaks")  # type: ignore[attr-defined]
-    monkeypatch.setattr(mlq.store, "watch", lambda: deaf)
     job_id = mlq.post("x")
+    deaf = RedisWatch(mlq.store._wire, "a channel where nobody speaks", job_id, ("PING",))  # type: ignore[attr-defined]
+    monkeypatch.setattr(mlq.store, "watch", lambda _: (State.QUEUED, deaf))
     threading.Timer(0.2, run_next, (mlq, "done")).start()
     assert mlq.wait(job_id, 5) == "done"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -63,21 +64,16 @@ def test_a_url_that_is_not_plain_is_left_to_redis_py(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def guarded() -> Iterator[str]:
     """The socket of a server that wants a password, and knows a user `me` with the same one."""
-    folder = Path("/tmp") / f"mlq{os.getpid()}link"
-    folder.mkdir()
-    try:
-        with Server(folder) as server:
-            wire = Wire(UrlEndpoint(server.url))
-            wire.exchange([("ACL", "SETUSER", "me", "on", f">{PASSWORD}", "~*", "+@all")])
-            wire.exchange([("CONFIG", "SET", "requirepass", PASSWORD)])
-            wire.close()
-            yield f"{folder}/s"
-    finally:
-        for left in folder.iterdir():
-            left.unlink()
-        folder.rmdir()
+    folder = Path(tempfile.mkdtemp(prefix="mlq", dir="/tmp"))
+    with Server(folder) as server:
+        wire = Wire(UrlEndpoint(server.url))
+        wire.exchange([("ACL", "SETUSER", "me", "on", f">{PASSWORD}", "~*", "+@all")])
+        wire.exchange([("CONFIG", "SET", "requirepass", PASSWORD)])
+        wire.close()
+        yield f"{folder}/s"
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("user", ["", "me"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -34,7 +33,7 @@ class TimedStore(RedisStore):
         named[b"now"] = self.now
         if b"jitter" in named and self.jitter is not None:
             named[b"jitter"] = self.jitter
-        return replace(call, args=[msgpack.packb(named, use_bin_type=False), *call.args[1:]])
+        return call._replace(args=[msgpack.packb(named, use_bin_type=False), *call.args[1:]])
 
 
 def named_arguments(call: Call[Any]) -> dict[bytes, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
@@ -26,8 +26,7 @@ T = TypeVar("T")
 Meanwhile = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """A verb, its arguments, and how to read the answer."""
 
     verb: str
@@ -138,13 +137,16 @@ class Bell(Protocol):
 
 
 class Watch(Protocol):
-    """Hears of jobs that ended or made progress. A hint: what was missed has to be looked up."""
+    """Hears of a job that it ended or made progress, inside a `with`. A hint: what was missed has to be looked up."""
 
-    def next(self, seconds: float) -> list[tuple[str, str]]:
-        """Return pairs of job id and word; an empty list after so many seconds of silence."""
+    def next(self, seconds: float) -> list[str]:
+        """Return what was said of the job; an empty list after so many seconds at most."""
 
-    def close(self) -> None:
-        """Stop listening."""
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
 
 
 class Store(Protocol):
@@ -247,8 +249,8 @@ class Store(Protocol):
     def bell(self, queues: Sequence[str]) -> Bell:
         """Return a bell that rings when jobs come into these queues."""
 
-    def watch(self) -> Watch:
-        """Return a watch that hears from now on."""
+    def watch(self, job_id: str) -> tuple[State | None, Watch]:
+        """Return the state of a job, and a watch that hears of it from then on."""
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk.

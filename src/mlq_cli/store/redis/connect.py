@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from mlq_cli.model.errors import MlqError
 from mlq_cli.store.base import Meanwhile
 from mlq_cli.store.redis.link import Command, ErrorAnswer, Link
-from mlq_cli.store.redis.refusals import ELSEWHERE, translated, word_of
+from mlq_cli.store.redis.refusals import SEND_AGAIN, translated, word_of
 from mlq_cli.store.redis.url import read_url
 
 if TYPE_CHECKING:
@@ -95,33 +95,45 @@ class Wire:
         been carried out, and the order holds. Raises StoreUnavailable or NotAllowed.
         """
         answers = self._attempt(commands, meanwhile)
-        if not _errors(answers):
-            return answers
+        for answer in answers:
+            if type(answer) is ErrorAnswer:
+                return self._try_elsewhere(commands, answers)
+        return answers
+
+    def _try_elsewhere(self, commands: Sequence[Command], answers: list[Any]) -> list[Any]:
+        """Send again what was refused for now, as far as it may help."""
         patience = MOVING_SECONDS if self.endpoint.moves else ONCE_MORE
         deadline, pause = time.monotonic() + patience, 0.0
+        loaded_by = time.monotonic() + LOADING_SECONDS
         while words := {i: word for i, answer in enumerate(answers) if (word := word_of(answer))}:
             self._forget_all()  # also for the others: a primary that was cut off says such things too
-            first = next((i for i, word in words.items() if word in ELSEWHERE), None)
-            if first is None or time.monotonic() + pause > deadline:
+            first = next((i for i, word in words.items() if word in SEND_AGAIN), None)
+            if first is None:
                 break
-            time.sleep(pause)
-            pause = pause * 2 or 0.05
+            if words[first] == "LOADING":
+                if time.monotonic() > loaded_by:
+                    raise self.translate(answers[first])
+                time.sleep(0.05)
+            else:
+                if time.monotonic() + pause > deadline:
+                    break
+                time.sleep(pause)
+                pause = pause * 2 or 0.05
             answers = answers[:first] + self._attempt(commands[first:])
         return answers
 
     def _attempt(self, commands: Sequence[Command], meanwhile: Meanwhile | None = None) -> list[Any]:
-        """Send and receive once. A connection that breaks is replaced once; a server that reads its data is waited for.
+        """Send and receive once. A connection that breaks is replaced once.
 
         Silence is not answered with a second try: it has taken long enough. Nor is one made after a `meanwhile` of so
         long that the answer to the first may be forgotten.
         """
-        deadline: float | None = None  # of the patience with a server that reads its data
         broken = False
         while True:
-            link = self._take()
+            link = self.borrow()
             try:
                 link.send(commands)
-                if meanwhile:
+                if meanwhile is not None:
                     began = time.monotonic()
                     meanwhile(link.fileno())
                     meanwhile = None
@@ -137,19 +149,8 @@ class Wire:
             except BaseException:
                 link.disconnect()  # half an answer may be on its way: nobody may read it as another's
                 raise
-            loading = next((error for error in _errors(answers) if error.word == "LOADING"), None)
-            if loading is not None:
-                link.disconnect()
-                deadline = deadline or time.monotonic() + LOADING_SECONDS
-                if time.monotonic() > deadline:
-                    raise self.translate(loading)
-                time.sleep(0.05)
-            elif self.endpoint.moves and self.has_left(link):
-                link.disconnect()  # another thread has learned meanwhile that this is not the place any more
-                return answers
-            else:
-                self._idle.append(link)
-                return answers
+            self.give_back(link)
+            return answers
 
     def open(self) -> Link:
         """Return a connection of one's own, for waiting on. Raises StoreUnavailable or NotAllowed."""
@@ -177,7 +178,15 @@ class Wire:
         for connection in idle:
             connection.disconnect()
 
-    def _take(self) -> Link:
+    def give_back(self, link: Link) -> None:
+        """Keep a connection on which no answer is due, for whoever needs one next."""
+        if self.endpoint.moves and self.has_left(link):
+            link.disconnect()  # another thread has learned meanwhile that this is not the place any more
+        else:
+            self._idle.append(link)
+
+    def borrow(self) -> Link:
+        """Return a connection, perhaps one that was kept, to be given back. Raises StoreUnavailable or NotAllowed."""
         if self._pid != os.getpid():  # a fork must not share its parent's sockets
             self._forget_all()
             self._pid = os.getpid()
@@ -190,7 +199,3 @@ class Wire:
         except IndexError:
             pass  # and no longer the context of what may be raised now
         return self.open()
-
-
-def _errors(answers: list[Any]) -> list[ErrorAnswer]:
-    return [answer for answer in answers if type(answer) is ErrorAnswer]

@@ -11,8 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hiredis import Reader, pack_command
 
@@ -69,6 +68,7 @@ class Link:
         self._seconds = seconds
         self._limit = seconds  # that the socket has now
         self._owner = owner
+        self._leaving = False  # a channel, and the confirmation has not been read
         self._pid = os.getpid()
         self._reader = Reader(protocolError=Garbled, replyError=ErrorAnswer, notEnoughData=_MORE)
         connected.settimeout(seconds)
@@ -83,18 +83,22 @@ class Link:
         The system takes megabytes off our hands at once; on a slow link they are under way for long after that.
         """
         packed = [_pack(tuple(command)) for command in commands]
-        size = sum(map(len, packed))
-        if size > AT_ONCE and self._seconds is not None:
-            self._wait_at_most(self._seconds + size / SLOWEST)
-        elif self._limit != self._seconds:
-            self._wait_at_most(self._seconds)
-        if size < ONE_WRITE:
+        if len(packed) == 1:
+            size = len(packed[0])
+        elif (size := sum(map(len, packed))) < ONE_WRITE:
             packed = [b"".join(packed)]
+        limit = self._seconds
+        if size > AT_ONCE and limit is not None:
+            limit += size / SLOWEST
+        if limit != self._limit:
+            self._wait_at_most(limit)
         for part in packed:
             self._socket.sendall(part)
 
     def receive(self, count: int) -> list[Any]:
         """Return so many answers; an error answer stands in its place as an ErrorAnswer."""
+        if self._leaving:
+            self._pass_over()
         gets = self._reader.gets
         answers = []
         for _ in range(count):
@@ -125,6 +129,18 @@ class Link:
                 return SILENCE
         return answer
 
+    def leave(self, channel: str) -> None:
+        """Be no longer subscribed. What was still said there, and the confirmation, is passed over by `receive`."""
+        self.send([("UNSUBSCRIBE", channel)])
+        self._leaving = True
+
+    def _pass_over(self) -> None:
+        self._leaving = False
+        while True:
+            (said,) = self.receive(1)
+            if isinstance(said, list) and said[0] == b"unsubscribe":
+                return
+
     def disconnect(self) -> None:
         """Close it. In a fork only this end: the parent goes on with it."""
         if os.getpid() == self._pid:
@@ -143,8 +159,7 @@ class Link:
         self._socket.settimeout(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a server listens, how to log in, and what to set up."""
 
     host: str | None = None

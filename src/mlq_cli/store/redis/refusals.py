@@ -24,8 +24,8 @@ _ADVICE = {
     "ASK": "the slot of this namespace is on its way to another node; try again when it has arrived",
 }
 _ADVICE["TRYAGAIN"] = _ADVICE["ASK"]
-#: Those that mean «not here»: nothing was carried out, and the right node is somewhere else.
-ELSEWHERE = ("MOVED", "READONLY", "MASTERDOWN")
+#: Those of nothing that was carried out: the right node is somewhere else, or still reads its data.
+SEND_AGAIN = ("MOVED", "READONLY", "MASTERDOWN", "LOADING")
 
 
 def translated(error: Exception, address: str, hint: str) -> MlqError:

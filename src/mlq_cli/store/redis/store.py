@@ -70,10 +70,12 @@ class RedisStore:
     def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
-        if any(_unknown(answer) for answer in answers):
-            answers = self._teach(calls, answers)
+        for answer in answers:
+            if type(answer) is ErrorAnswer:
+                answers = self._teach(calls, answers)
+                break
         return [
-            self._wire.translate(answer) if isinstance(answer, Exception) else call.read(answer)
+            self._wire.translate(answer) if type(answer) is ErrorAnswer else call.read(answer)
             for call, answer in zip(calls, answers, strict=True)
         ]
 
@@ -87,7 +89,9 @@ class RedisStore:
 
         All from the first of them on, so that the order holds; what did run before is harmless to run again.
         """
-        first = next(i for i, answer in enumerate(answers) if _unknown(answer))
+        first = next((i for i, answer in enumerate(answers) if _unknown(answer)), None)
+        if first is None:
+            return answers
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
@@ -239,7 +243,7 @@ class RedisStore:
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        return [None if answer is None else layout.state_of(answer) for answer in self._field(ids, "state")]
+        return [_read_state(answer) for answer in self._field(ids, "state")]
 
     def posted_at(self, ids: Sequence[str]) -> list[float | None]:
         """Return only when jobs were posted."""
@@ -248,7 +252,10 @@ class RedisStore:
     def _field(self, ids: Sequence[str], name: str) -> Iterator[Any]:
         for first in range(0, len(ids), PAGE):
             page = ids[first : first + PAGE]
-            yield from self._read([("HGET", layout.JOB(self.namespace, job_id), layout.field(name)) for job_id in page])
+            yield from self._read([self._ask_field(job_id, name) for job_id in page])
+
+    def _ask_field(self, job_id: str, name: str) -> Command:
+        return ("HGET", layout.JOB(self.namespace, job_id), layout.field(name))
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
@@ -301,9 +308,10 @@ class RedisStore:
         """Return a bell that rings when jobs come into these queues."""
         return RedisBell(self._wire, [layout.BELL(self.namespace, queue) for queue in queues])
 
-    def watch(self) -> RedisWatch:
-        """Return a watch that hears from now on."""
-        return RedisWatch(self._wire, layout.EVENTS(self.namespace))
+    def watch(self, job_id: str) -> tuple[State | None, RedisWatch]:
+        """Return the state of a job, and a watch that hears of it from then on."""
+        watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
+        return _read_state(watch.answer), watch
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
@@ -374,6 +382,10 @@ def _read_posted(answer: list[Any], jobs: int) -> Posted:
 def _counter(name: str, value: float) -> tuple[str, float]:
     """Return a counter as users see it: times in seconds."""
     return (f"{name.removesuffix('_us')}_seconds", value / 1e6) if name.endswith("_us") else (name, value)
+
+
+def _read_state(answer: bytes | None) -> State | None:
+    return None if answer is None else layout.state_of(answer)
 
 
 def _read_claims(answer: list[Any]) -> Claims:

@@ -1,12 +1,15 @@
-"""Two ways to wait on Redis, each with a connection of its own: for work, and for news of jobs."""
+"""Two ways to wait on Redis: for work, and for news of a job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
 
 from mlq_cli.model.errors import StoreUnavailable
 from mlq_cli.store.redis.connect import Wire
-from mlq_cli.store.redis.link import SILENCE, ErrorAnswer
+from mlq_cli.store.redis.link import SILENCE, Command, ErrorAnswer, Link
 
 
 class RedisBell:
@@ -50,18 +53,49 @@ class RedisBell:
 
 
 class RedisWatch:
-    """Subscribed to the namespace's events. What was published before, or while it was cut off, is not heard."""
+    """Follows one job by the namespace's events. What is said while it is cut off is not heard."""
 
-    def __init__(self, wire: Wire, channel: str) -> None:
+    def __init__(self, wire: Wire, channel: str, job_id: str, look: Command) -> None:
+        """`look` asks for the job's state. Raises MlqError."""
         self._wire = wire
-        self._link = wire.open()
-        try:
-            self._link.ask(("SUBSCRIBE", channel))
-        except (ErrorAnswer, OSError) as error:
-            raise wire.translate(error) from error
+        self._channel = channel
+        self._job = job_id.encode()
+        self._link, self.answer = self._begin(look)  # to the look; no event after it is missed
 
-    def next(self, seconds: float) -> list[tuple[str, str]]:
-        """Return pairs of job id and word; an empty list after so many seconds of silence."""
+    def _begin(self, look: Command) -> tuple[Link, Any]:
+        link = self._wire.borrow()
+        try:
+            # In one transaction: a subscriber may not look any more, and before it is one an event could be missed.
+            answer = link.ask(("MULTI",), look, ("SUBSCRIBE", self._channel), ("EXEC",))[-1][0]
+            if isinstance(answer, ErrorAnswer):
+                raise answer
+            return link, answer
+        except TimeoutError as error:
+            link.disconnect()
+            raise self._wire.translate(error) from error
+        except (ErrorAnswer, OSError):
+            link.disconnect()
+        except BaseException:
+            link.disconnect()
+            raise
+        # That was a connection that had died, a user who may not do so, a server that is not ready or not the right
+        # one: one after the other, with the patience that a look has.
+        link = self._wire.open()
+        try:
+            link.ask(("SUBSCRIBE", self._channel))
+            (answer,) = self._wire.exchange([look])
+            if isinstance(answer, ErrorAnswer):
+                raise answer
+        except (ErrorAnswer, OSError) as error:
+            link.disconnect()
+            raise self._wire.translate(error) from error
+        except BaseException:
+            link.disconnect()
+            raise
+        return link, answer
+
+    def next(self, seconds: float) -> list[str]:
+        """Return what was said of the job; an empty list after so many seconds, or when others were spoken of."""
         try:
             answer = self._link.hear(max(0.0, seconds))
         except OSError as error:
@@ -70,9 +104,18 @@ class RedisWatch:
             return []
         if isinstance(answer, ErrorAnswer):
             raise self._wire.translate(answer)
-        lines = answer[2].decode().splitlines() if answer[0] == b"message" else []
-        return [(job_id, word) for job_id, _, word in (line.rpartition(" ") for line in lines)]
+        if answer[0] != b"message" or self._job not in answer[2]:
+            return []
+        lines = (line.rpartition(b" ") for line in answer[2].splitlines())
+        return [word.decode() for job, _, word in lines if job == self._job]
 
-    def close(self) -> None:
-        """Stop listening."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop listening. After an error, whatever it was, half an answer may be on its way."""
+        if kind is None:
+            with suppress(OSError):
+                self._link.leave(self._channel)
+                return self._wire.give_back(self._link)
         self._link.disconnect()
