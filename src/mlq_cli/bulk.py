@@ -6,7 +6,6 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, overload
 
 from mlq_cli.model.errors import Misuse, MlqError
@@ -112,7 +111,7 @@ class Source:
 
 def packed(messages: Iterable[Any], limit: int) -> Iterator[bytes]:
     """Return an iterator that draws one message after the other and packs it. Its `next` raises as `pack` does."""
-    return iter(messages) if isinstance(messages, Source) else map(partial(pack, limit=limit), messages)
+    return iter(messages) if isinstance(messages, Source) else (pack(message, limit=limit) for message in messages)
 
 
 def processes(parallel: int | bool) -> int:

@@ -15,7 +15,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -71,7 +70,8 @@ class Slices(Source):
         made = list(self._messages[begin:end])
         if len(made) != end - begin:
             raise Misuse(f"the slice {begin}:{end} has {len(made)} messages", hint="post list(messages) instead")
-        yield from map(partial(pack, limit=self._limit), made)
+        for message in made:
+            yield pack(message, limit=self._limit)
 
     def noted(self, messages: int, size: int, seconds: float) -> None:
         """Take larger blocks as long as they are packed swiftly and fit into one call."""
@@ -90,7 +90,7 @@ class _Poster:
         self.link = link
         self.held = 0  # blocks
         self._unpacker = msgpack.Unpacker(max_buffer_size=0)
-        self._ended = False
+        self.ended = False  # and somebody has noticed
         self._code = 0
 
     def heard(self) -> list[list[Any]]:
@@ -110,13 +110,13 @@ class _Poster:
 
     def kill(self) -> None:
         """End it, whatever it does."""
-        if not self._ended:
+        if not self.ended:
             os.kill(self.pid, signal.SIGKILL)
 
     def join(self) -> int:
         """Wait until it has ended; returns its exit code, negative for a signal, 0 when nobody knows it."""
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             with suppress(ChildProcessError):  # SIGCHLD is ignored, or somebody else has asked
                 self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._code
@@ -141,7 +141,7 @@ class Posters:
         self._given = 0  # blocks
         self._told = 0  # of them, to be posted
         self._packed: dict[int, _Poster] = {}  # that are not yet told
-        self._posting: set[int] = set()
+        self._posting: dict[int, _Poster] = {}
         self._stop: int | None = None  # no block from this number on is posted any more
         self._failed: tuple[int, BaseException] | None = None  # the first block with an error
         self._posted: dict[int, list[range]] = {}  # ids of blocks, until all before them are posted
@@ -170,8 +170,8 @@ class Posters:
         try:
             self._run(advance)
         except BaseException as error:
-            if not isinstance(error, Exception):
-                self._settle(advance)
+            if self._settle() and (isinstance(error, MlqError) or not isinstance(error, Exception)):
+                advance(self._certain)
             error.add_note(self._said())
             raise
         return self._ids
@@ -181,7 +181,7 @@ class Posters:
         while self._stop is None:
             poster = min(self._posters, key=lambda each: each.held)
             if poster.held >= AHEAD:
-                self._hear(advance)
+                self._wait(advance)
                 continue
             try:
                 block = next(blocks)
@@ -196,24 +196,29 @@ class Posters:
                     self._given += 1
                 else:  # to wait for the next one must not keep back what is there
                     while self._stop is None and self._told < self._given:
-                        self._hear(advance)
+                        self._wait(advance)
         while self._posting or self._told < self._stop:
-            self._hear(advance)
+            self._wait(advance)
         if self._failed is not None:
             raise self._failed[1]
 
-    def _settle(self, advance: Callable[[int], None]) -> None:
-        """Hear what becomes of the blocks that are being posted, and post no more."""
-        self._stop = self._told
-        deadline = time.monotonic() + STOP_SECONDS
-        with suppress(MlqError):  # one that has died
-            while self._posting and (left := deadline - time.monotonic()) > 0:
-                self._hear(advance, left)
+    def _wait(self, advance: Callable[[int], None]) -> None:
+        if self._hear():
+            advance(self._certain)
 
-    def _hear(self, advance: Callable[[int], None], seconds: float | None = None) -> None:
-        """Wait for frames and take them in."""
+    def _settle(self) -> bool:
+        """Hear what becomes of the blocks that are being posted, and post no more. Returns whether more are posted."""
+        self._stop, certain = self._told, self._certain
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(poster.ended for poster in self._posting.values()) and time.monotonic() < deadline:
+            with suppress(MlqError):  # of one that has died too
+                self._hear(max(0.0, deadline - time.monotonic()))
+        return self._certain > certain
+
+    def _hear(self, seconds: float | None = None) -> bool:
+        """Wait for frames and take them in. Returns whether more messages are posted."""
         poll = select.poll()
-        by_link = {poster.link.fileno(): poster for poster in self._posters}
+        by_link = {poster.link.fileno(): poster for poster in self._posters if not poster.ended}
         for link in by_link:
             poll.register(link, select.POLLIN)
         certain = self._certain
@@ -221,8 +226,7 @@ class Posters:
             poster = by_link[link]
             for kind, number, *rest in poster.heard():
                 self._take(poster, kind, number, rest)
-        if self._certain > certain:
-            advance(self._certain)
+        return self._certain > certain
 
     def _take(self, poster: _Poster, kind: int, number: int, rest: list[Any]) -> None:
         if kind == Frame.PACKED:
@@ -252,13 +256,13 @@ class Posters:
             self._next += 1
         while self._told in self._packed and (self._stop is None or self._told < self._stop):
             poster = self._packed.pop(self._told)
-            self._posting.add(self._told)
+            self._posting[self._told] = poster
             poster.tell(Frame.POST, self._told)
             self._told += 1
 
     def _done(self, poster: _Poster, number: int) -> None:
         poster.held -= 1
-        self._posting.discard(number)
+        self._posting.pop(number, None)
 
     def _fail(self, stop: int, error: BaseException, number: int) -> None:
         """Post nothing from the block `stop` on. Of several errors the one with the least `number` comes out."""
@@ -275,8 +279,8 @@ class Posters:
     # --- life of the forks -----------------------------------------------------------------------------------------
     def _fork(self) -> None:
         ours, theirs = socket.socketpair()
-        # Ctrl-C must not come up in the fork, which would go on with the caller's program.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        # What a handler raises must not come up in the fork, which would go on with the caller's program.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of other threads, see docs/decisions.md
@@ -294,8 +298,10 @@ class Posters:
         try:
             gc.freeze()  # what the parent has thrown away is not ours to clean up
             signal.set_wakeup_fd(-1)
+            for number in signal.valid_signals():
+                if callable(signal.getsignal(number)):
+                    signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             ours.close()
             for poster in self._posters:  # else they would not learn of the parent's end

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness.fake_redis import FakeRedis
+from harness.proxy import FaultProxy
 from mlq_cli import MLQ, Misuse, MlqError, StoreFull
 from mlq_cli.model.errors import NotCarried
 from tests_support import alive, wait_until
@@ -140,6 +141,18 @@ def test_a_full_redis_is_told(mlq: MLQ) -> None:
     with FakeRedis(answer) as fake, MLQ.from_profile(redis_url=fake.url) as full, pytest.raises(StoreFull) as raised:
         full.post_many(range(3000), parallel=2)
     assert raised.value.__notes__ == ["0 messages were posted for certain, the first ones"] and raised.value.hint
+
+
+def test_lost_answers_make_no_job_twice(redis_url: str, namespace: str, mlq: MLQ) -> None:
+    """Each poster is a caller of its own: what it asks again is not taken for another's."""
+    mlq.post("so that this process is a caller too")
+    with FaultProxy(redis_url) as proxy, MLQ.from_profile(redis_url=proxy.url, namespace=namespace) as far:
+        far.post("and has a connection")
+        for nth in (2, 5, 9):
+            proxy.drop_reply("post", nth)
+            assert messages(mlq, far.post_many(range(3000), parallel=3)) == list(range(3000))
+        assert proxy.dropped == ["post"] * 3
+    assert mlq.job_count() == 2 + 3 * 3000
 
 
 def test_a_callback_that_raises_ends_it(mlq: MLQ) -> None:
