@@ -164,7 +164,9 @@ def test_a_callback_that_raises_ends_it(mlq: MLQ) -> None:
     assert mlq.job_count() < 10_000
 
 
-@pytest.mark.parametrize("posted", [(n for n in range(9)), {1, 2}, {1: 2}, iter([1]), map(str, [1])], ids=repr)
+@pytest.mark.parametrize(
+    "posted", [(n for n in range(9)), {1, 2}, {1: 2}, iter([1]), map(str, [1])], ids=lambda it: type(it).__name__
+)
 def test_what_cannot_be_sliced_is_refused(mlq: MLQ, posted: Any) -> None:
     with pytest.raises(Misuse, match="a length and slices") as refused:
         mlq.post_many(posted, parallel=2)
