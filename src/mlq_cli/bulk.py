@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, overload
 
-from mlq_cli.model.errors import MlqError
+from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Call, Caller, Posted, Store
 
 CHUNK = 500  # messages in one script call: enough to be fast, few enough to let others through
 CHUNK_BYTES = 4 << 20  # of them together, but for the last one
+MOST = 256  # processes
 SWIFT = 0.05  # seconds to draw a chunk in; beyond, to draw while the store works gains nothing and answers wait unread
 
 
@@ -46,6 +47,11 @@ class Ids(Sequence[str]):
             self._ranges.append(numbers)
         self._length += len(numbers)
 
+    @property
+    def ranges(self) -> list[range]:
+        """The ids as numbers."""
+        return list(self._ranges)
+
     def __len__(self) -> int:
         return self._length
 
@@ -70,28 +76,61 @@ class Ids(Sequence[str]):
         return f"<{self._length} ids{f' from {self[0]} to {self[-1]}' if self._length else ''}>"
 
 
-class Packed:
-    """Messages for `post_many` that are packed already."""
+class Ended(Exception):  # no error: what came before it is posted, and what it holds is told to the source
+    """Raised by `Source.pack` where the messages end before the block does; holds values that msgpack carries."""
 
-    def __init__(self, messages: Iterable[bytes]) -> None:
-        self.messages = messages
+
+class Source:
+    """Messages in blocks that are drawn here and may be packed elsewhere."""
+
+    length: int | None = None  # in messages, if known
+
+    def blocks(self) -> Iterator[Any]:
+        """Yield blocks of messages as values that msgpack carries; None where the next may have to be awaited."""
+        raise NotImplementedError
+
+    def pack(self, block: Any) -> Iterator[bytes]:
+        """Yield the messages of a block. May be called in a fork of this process. Raises Ended, and as `pack` does."""
+        raise NotImplementedError
+
+    def ended(self, *told: Any) -> None:
+        """Take in what `pack` has raised Ended with."""
+
+    def noted(self, messages: int, size: int, seconds: float) -> None:
+        """Take in how many messages of how many bytes a block had, and how long it took to pack."""
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.messages)
+        for block in self.blocks():
+            if block is not None:
+                try:
+                    yield from self.pack(block)
+                except Ended as end:
+                    self.ended(*end.args)
+                    return
 
 
 def packed(messages: Iterable[Any], limit: int) -> Iterator[bytes]:
     """Return an iterator that draws one message after the other and packs it. Its `next` raises as `pack` does."""
-    return iter(messages) if isinstance(messages, Packed) else map(partial(pack, limit=limit), messages)
+    return iter(messages) if isinstance(messages, Source) else (pack(message, limit=limit) for message in messages)
 
 
-def post_packed(
-    store: Store, messages: Iterator[bytes], options: PostOptions, told: Callable[[list[str]], None]
-) -> None:
-    """Post messages in chunks; `told` gets the ids of each. One call is under way at a time.
+def processes(parallel: int | bool) -> int:
+    """Return how many processes are meant; True is one for each core that we may use. Raises Misuse."""
+    if parallel is True:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if parallel is False:
+        return 1
+    if not isinstance(parallel, int) or not 1 <= parallel <= MOST:
+        raise Misuse(f"{parallel!r} processes cannot post in parallel", hint=f"1 to {MOST}, or True: one for each core")
+    return parallel
+
+
+def post_all(store: Store, messages: Iterator[bytes], options: PostOptions, advance: Callable[[int], None]) -> Ids:
+    """Post messages in chunks, one after the other, and return their ids; `advance` is told how many are posted.
 
     An error of `messages` is raised when the chunk before it has been answered; of its own chunk nothing is posted.
     """
+    ids = Ids()
     making = _Making(store, messages, options)
     while call := making.take():
         try:
@@ -103,7 +142,9 @@ def post_packed(
             making.give_way(answer)
             raise answer
         posted: Posted = answer
-        told(posted.ids)
+        ids.add(posted.ids)
+        advance(len(ids))
+    return ids
 
 
 class _Making:

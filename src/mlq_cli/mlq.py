@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlq_cli.bulk import CHUNK, Ids, packed, post_packed
+from mlq_cli.bulk import CHUNK, Ids, packed, post_all, processes
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id
@@ -128,24 +128,28 @@ class MLQ:
         at: float | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        parallel: int | bool = 1,
     ) -> Ids:
         """Post many messages that share their options; generators are welcome, memory stays constant.
 
         `progress=True` shows a bar on a terminal (`total` gives it an end); a function is called with how many are in.
         Returns the ids in order, as a sequence that takes next to no memory. What was posted before an error stays.
+
+        `parallel=4` lets four processes make, pack and post the messages, True one for each core; they are forks of
+        this one, and `msgs` has to have a length and slices. It pays when it takes long to make or to pack a message.
         Raises as `post` does.
         """
         deep = self._generation(delay, at)
         options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
-        ids = Ids()
-        with progress_bar(progress, total) as advance:
+        limit = self.profile.limits.message
+        if (count := processes(parallel)) == 1:
+            with progress_bar(progress, total) as advance:
+                return post_all(self.store, packed(msgs, limit), options, advance)
+        from mlq_cli.parallel import Posters, shared
 
-            def told(new: list[str]) -> None:
-                ids.add(new)
-                advance(len(ids))
-
-            post_packed(self.store, packed(msgs, self.profile.limits.message), options, told)
-        return ids
+        posters = Posters(self.store, shared(msgs, limit), options, count)
+        with posters, progress_bar(progress, total) as advance:  # in this order: the bar has a thread
+            return posters.post_all(advance)
 
     def _generation(self, delay: float | None, at: float | None) -> int:
         return next_generation(self.profile.limits.chain, later=bool(delay) or at is not None)

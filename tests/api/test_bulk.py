@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.fake_redis import FakeRedis
+from harness.proxy import FaultProxy
 from mlq_cli import MLQ, Misuse, StoreFull, StoreUnavailable, bulk
 from mlq_cli.bulk import Ids
 from mlq_cli.store.redis import connect
@@ -109,8 +110,6 @@ def test_an_answer_that_was_lost_while_the_source_took_long_is_an_error(
     redis_url: str, namespace: str, mlq: MLQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis may have forgotten the answer by then, and to send again would post again."""
-    from harness.proxy import FaultProxy
-
     monkeypatch.setattr(connect, "REMEMBERED", 0.0)
     monkeypatch.setattr(bulk, "SWIFT", 60.0)
     told: list[int] = []
@@ -134,8 +133,6 @@ def test_a_source_may_post_too_though_an_answer_is_lost(
     redis_url: str, namespace: str, mlq: MLQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its posts come between a call and its answer, which has to stay the one that is remembered."""
-    from harness.proxy import FaultProxy
-
     monkeypatch.setattr(bulk, "SWIFT", 60.0)
     with FaultProxy(redis_url) as proxy, MLQ.from_profile(redis_url=proxy.url, namespace=namespace) as far:
 
