@@ -30,15 +30,17 @@ class Stuck(Exception):
 class Arena:
     """Where one contestant runs its loads."""
 
-    def __init__(self, server: Server, contestant: Contestant, folder: Path) -> None:
+    def __init__(self, server: Server, contestant: Contestant, folder: Path, source: Path | None = None) -> None:
+        """`source` is a folder with another mlq_cli, to be used instead of the installed one."""
         self.server = server
         self.contestant = contestant
         self._folder = folder
         self._ticks = folder / "ticks"
         self._programs = programs(contestant)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLQ_", "PYTHON"))}
+        paths = [*([source] if source else []), HERE / "peers", *([] if contestant.packages else [HERE])]
         self._environment = inherited | {
-            "PYTHONPATH": os.pathsep.join([str(HERE / "peers"), *([] if contestant.packages else [str(HERE)])]),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "PYTHONDONTWRITEBYTECODE": "1",
             "BENCH_REDIS": server.url,
             "BENCH_TICKS": str(self._ticks),
@@ -56,6 +58,10 @@ class Arena:
 
     def client(self, verb: str, count: int = 0, size: str = "0") -> Any:
         """Run the client and return its seconds: of all, or of each round trip. Raises Stuck."""
+        return self.ask(verb, count, size)["seconds"]
+
+    def ask(self, verb: str, count: int = 0, size: str = "0") -> dict[str, Any]:
+        """Run the client and return all that it answers: seconds, and of a post its processor seconds. Raises Stuck."""
         command = [self._programs / "python", HERE / "peers" / "client.py", self.contestant.module, verb]
         environment = self._environment | {"BENCH_LOAD": verb}
         try:
@@ -67,7 +73,8 @@ class Arena:
             raise Stuck(f"its client was still busy with {verb} after {PATIENCE:g} s") from None
         if not done.stdout.endswith("}\n"):
             raise Stuck(f"its client failed at {verb} with {done.returncode}: {last_line(done.stderr)}")
-        return json.loads(done.stdout.splitlines()[-1])["seconds"]
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
     @contextmanager
     def worker(self, load: str = "drain", command: str = "", number: int = 1) -> Iterator[subprocess.Popen[bytes]]:

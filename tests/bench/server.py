@@ -51,6 +51,10 @@ class Server:
         info: dict[str, Any] = self._client.info("everything")
         return info
 
+    def command_stats(self) -> dict[str, Any]:
+        """Return calls and microseconds of each command since the last CONFIG RESETSTAT."""
+        return {name.removeprefix("cmdstat_"): each for name, each in self._client.info("commandstats").items()}
+
     def command(self, *words: str | int) -> Any:
         """Send one command."""
         return self._client.execute_command(*words)

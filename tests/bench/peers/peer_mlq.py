@@ -16,3 +16,11 @@ def bulk(msgs):
 
 def latency(msg):
     queue.wait(queue.post(msg), 10)
+
+
+def pause(msgs):
+    queue.pause()
+
+
+def resume(msgs):
+    queue.resume()
