@@ -54,6 +54,9 @@ bench: setup ## measure mlq beside what Redis allows and beside its own history 
 bench-profile: setup ## show where the processor time of a job goes (ARGS='--against ../main/src': beside another source)
 	$(BIN)/python tests/bench/ours.py --profile $(ARGS)
 
+bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (five minutes)
+	$(BIN)/python tests/bench/promise.py $(ARGS)
+
 bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
 	$(BIN)/python tests/bench/against.py
 
@@ -78,4 +81,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-peers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-peers check fmt docs build clean

@@ -101,10 +101,17 @@ class Arena:
 
     def ticks(self) -> tuple[int, float, float]:
         """Return how many jobs have run, and when the first and the last began."""
-        slots = [struct.unpack("qdd", path.read_bytes()) for path in self._ticks.glob("*.tick")]
-        if not slots:
+        if not (slots := self._slots()):
             return 0, 0.0, 0.0
-        return sum(n for n, _, _ in slots), min(first for _, first, _ in slots), max(last for _, _, last in slots)
+        counts, firsts, lasts, _ = zip(*slots, strict=True)
+        return sum(counts), min(firsts), max(lasts)
+
+    def burst(self) -> float:
+        """Return when the first job after the latest pause began."""
+        return max(burst for *_, burst in self._slots())
+
+    def _slots(self) -> list[tuple[int, float, float, float]]:
+        return [struct.unpack("qddd", path.read_bytes()) for path in self._ticks.glob("*.tick")]
 
     def begun(self) -> list[tuple[int, float]]:
         """Return number and beginning of the jobs of a mixed load."""

@@ -23,43 +23,51 @@ from rounds import Results, say
 from server import Server
 
 POSTS = 3_000  # one at a time
+WARM_UP = 20  # jobs: the worker and its executors have started
 HERTZ = os.sysconf("SC_CLK_TCK")
 MOST_COMMANDS = 12  # that are shown of those which the scripts call
 
 
 def profile(arena: Arena, jobs: int, executors: int = 1) -> Numbers:
     """Return what one job costs whom, in microseconds of processor time: of a post, of one in bulk, of its drain."""
-    numbers = {**_posts(arena, "post", POSTS), **_posts(arena, "bulk", jobs)}
+    numbers = {**posted(arena, "post", POSTS), **posted(arena, "bulk", jobs)}
+    return {**numbers, **drained(arena, jobs, f"{OURS.worker} -x {executors}")}
+
+
+def posted(arena: Arena, verb: str, jobs: int) -> Numbers:
+    """Post so many, one at a time or in bulk."""
     arena.clean()
-    with arena.worker(command=f"{OURS.worker} -x {executors}") as worker:
-        arena.client("bulk", executors)
-        arena.wait_for_ticks(executors, worker)  # it has started
+    used = arena.server.cpu()
+    answer = arena.ask(verb, jobs)
+    redis = arena.server.cpu() - used
+    costs = {f"{verb}: client": answer["cpu"] / jobs * 1e6, f"{verb}: redis": redis / jobs * 1e6}
+    return {**costs, f"{verb}/s": jobs / answer["seconds"]}
+
+
+def drained(arena: Arena, jobs: int, command: str) -> Numbers:
+    """Run so many, posted in bulk while a worker that has started waits."""
+    arena.clean()
+    arena.client("teach")
+    with arena.worker(command=command) as worker:
+        arena.client("bulk", WARM_UP)
+        arena.wait_for_ticks(WARM_UP, worker)
         arena.client("pause")
         arena.client("bulk", jobs)
         processes = _roles(worker.pid)
         arena.server.command("CONFIG", "RESETSTAT")
         before, redis = {role: _used(pids) for role, pids in processes.items()}, _redis(arena.server)
-        began = time.monotonic()
         arena.client("resume")
-        arena.wait_for_ticks(executors + jobs, worker)
-        seconds = arena.ticks()[2] - began
+        arena.wait_for_ticks(WARM_UP + jobs, worker)
         time.sleep(0.1)  # the last outcomes are on their way
         after, stats = _redis(arena.server), arena.server.command_stats()
+        numbers: Numbers = {}
         for name, used in {"redis": after, **{role: _used(pids) for role, pids in processes.items()}}.items():
             was = before.get(name, redis)
             for kind in used:
                 numbers[f"{name}{kind}"] = (used[kind] - was[kind]) / jobs * 1e6
+        seconds = arena.ticks()[2] - arena.burst()
     numbers["all together"] = sum(numbers.get(name, 0.0) for name in ("redis", *processes))
-    numbers["drain/s"] = jobs / seconds
-    return {**numbers, **_commands(stats, jobs)}
-
-
-def _posts(arena: Arena, verb: str, jobs: int) -> Numbers:
-    arena.clean()
-    used = arena.server.cpu()
-    answer = arena.ask(verb, jobs)
-    redis = arena.server.cpu() - used
-    return {f"{verb}: client": answer["cpu"] / jobs * 1e6, f"{verb}: redis": redis / jobs * 1e6}
+    return {**numbers, "drain/s": (jobs - 1) / seconds, **_commands(stats, jobs)}
 
 
 def _roles(pid: int) -> dict[str, list[int]]:
