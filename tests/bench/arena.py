@@ -20,6 +20,7 @@ from server import Server
 from venvs import programs
 
 HERE = Path(__file__).parent
+PAUSE = 0.1  # seconds without a job after which the next one is the first of a burst, as in peers/ticking.py
 PATIENCE = 120.0  # seconds after which a contestant counts as stuck
 
 

@@ -12,12 +12,15 @@ from arena import Arena, Stuck
 from contestants import OURS, YARDSTICK, Contestant
 from processes import cpu_seconds, resident_megabytes, tree
 
+from mlq_cli.store.redis import layout
+
 sys.path.append(str(Path(__file__).parent / "peers"))
 from client import sleep_of
 
 MEMORY_JOBS = 2500
 MEMORY_BYTES = "96"  # with its msgpack head a message of 98
 MIXED_JOBS = 400  # of them 1 % take 200 ms
+WARM_UP = 8  # jobs of 50 ms, before those
 IDLE_SECONDS = 10.0  # a heartbeat of ours, the longest of all
 ROUND_TRIPS = 200
 
@@ -30,6 +33,8 @@ def loads_of(contestant: Contestant, number: int) -> list[Load]:
     if contestant is YARDSTICK:
         return [drain, post]
     every = [drain, post, start, latency, mixed]
+    if contestant is OURS:
+        return [*every, memory, idle]
     return [*every, memory, idle] if number == 1 else every  # these two take time and vary little
 
 
@@ -49,7 +54,7 @@ def drain(arena: Arena, scale: float, command: str = "", number: int = 1) -> Num
 
 def settled(arena: Arena, jobs: int) -> float:
     """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck."""
-    key = "mlq:{bench}:q:default:succeeded"
+    key = layout.STATE("bench", "default", "succeeded")
     command = arena.server.command
     if (number := command("ZCARD", key)) != jobs:
         raise Stuck(f"{number} of {jobs} jobs have succeeded")
@@ -121,24 +126,31 @@ def latency(arena: Arena, scale: float) -> Numbers:
 
 
 def mixed(arena: Arena, scale: float) -> Numbers:
-    """Run jobs of which 1 % take 200 ms in two places; how late the unluckiest of the short ones began."""
+    """Run jobs of which 1 % take 200 ms, in one place and in two; how late the unluckiest of the short ones began."""
+    one, two = (arena.contestant.worker, 1), arena.pair()
+    return {f"late x{places} ms": _mixed(arena, *how, places) * 1e3 for places, how in enumerate((one, two), 1)}
+
+
+def _mixed(arena: Arena, command: str, number: int, places: int) -> float:
+    """Post to a worker that has started in all its places, or at least had the time to."""
     arena.clean()
-    command, number = arena.pair()
-    arena.client("bulk", MIXED_JOBS, "mixed")
     with arena.worker("mixed", command, number) as worker:
-        arena.wait_for_ticks(MIXED_JOBS, worker)
+        arena.client("bulk", WARM_UP, "warm-up")
+        arena.wait_for_ticks(WARM_UP, worker)
+        arena.client("bulk", MIXED_JOBS, "mixed")
+        arena.wait_for_ticks(WARM_UP + MIXED_JOBS, worker)
         time.sleep(0.05)
-    return {"late ms": latest(arena.begun()) * 1e3}
+    return latest([(job, at) for job, at in arena.begun() if job >= 0], places)
 
 
-def latest(begun: list[tuple[int, float]]) -> float:
+def latest(begun: list[tuple[int, float]], places: int) -> float:
     """Return by how many seconds the unluckiest short job began beyond its turn.
 
     Its turn has come when a job that was posted later begins, but not before it would have begun in a perfect line
-    before two places, with jobs that take nothing but the time that they sleep.
+    before so many places, with jobs that take nothing but the time that they sleep.
     """
     first = min(at for _, at in begun)
-    turn, free = {}, [first, first]
+    turn, free = {}, [first] * places
     for number, _ in sorted(begun):
         turn[number] = heapq.heappop(free)
         heapq.heappush(free, turn[number] + sleep_of(number))

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-PAUSE = 0.1  # seconds
+PAUSE = 0.1  # seconds, as in arena.py
 _slots = threading.local()
 os.register_at_fork(after_in_child=lambda: _slots.__dict__.clear())
 
