@@ -8,12 +8,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from arena import PAUSE, Arena, Stuck
+from contestants import OURS
 from measure import Numbers
+from rounds import Results
 
 from mlq_cli import MLQ
 
@@ -156,11 +158,16 @@ def bulk(arena: Arena, scale: float) -> Numbers:
     return numbers
 
 
-def alone(arena: Arena, quick: bool = False) -> Iterator[Numbers]:
-    """Yield all of it."""
-    yield command_line(arena, 3 if quick else 10)
-    yield bulk(arena, 0.1 if quick else 1.0)
-    for waiting in DEPTHS[: 2 if quick else 3]:
-        yield depth(arena, waiting)
-    for number in CROWDS[: 2 if quick else 4]:
-        yield crowd(arena, number)
+def alone(arena: Arena, results: Results, *, quick: bool = False) -> None:
+    """Add all of it; what cannot be measured is a trouble, and does not stop the rest."""
+    loads: list[partial[Numbers]] = [
+        partial(command_line, arena, 3 if quick else 10),
+        partial(bulk, arena, 0.1 if quick else 1.0),
+        *(partial(depth, arena, waiting) for waiting in DEPTHS[: 1 if quick else 3]),
+        *(partial(crowd, arena, number) for number in CROWDS[: 2 if quick else 4]),
+    ]
+    for load in loads:
+        try:
+            results.add(OURS.name, load())
+        except Stuck as stuck:
+            results.trouble(OURS.name, f"{load.func.__name__}: {stuck}")

@@ -17,8 +17,8 @@ from mlq_cli.store.redis import layout
 sys.path.append(str(Path(__file__).parent / "peers"))
 from client import sleep_of
 
-MEMORY_JOBS = 2500
-MEMORY_BYTES = "96"  # with its msgpack head a message of 98
+MEMORY_JOBS = 10_000
+MEMORY_BYTES = "98"  # letters: with its msgpack head a message of 100 bytes
 MIXED_JOBS = 400  # of them 1 % take 200 ms
 WARM_UP = 8  # jobs of 50 ms, before those
 IDLE_SECONDS = 10.0  # a heartbeat of ours, the longest of all
@@ -104,7 +104,7 @@ def idle(arena: Arena, scale: float) -> Numbers:
 
 
 def memory(arena: Arena, scale: float) -> Numbers:
-    """Bytes of Redis for a job with a message, and a result, of 98 bytes: while it waits, and when it has ended."""
+    """Bytes of Redis for a job with a message, and a result, of 100 bytes: while it waits, and when it has ended."""
     arena.clean()
     jobs = max(50, min(MEMORY_JOBS, arena.contestant.jobs))
     before = arena.server.memory()
@@ -113,7 +113,7 @@ def memory(arena: Arena, scale: float) -> Numbers:
     with arena.worker() as worker:
         arena.wait_for_ticks(jobs, worker)
         time.sleep(0.3)
-    ended = arena.server.memory()
+    ended = arena.server.memory()  # its worker has gone: what a connection takes is no job's
     return {"bytes waiting": (waiting - before) / jobs, "bytes finished": (ended - before) / jobs}
 
 

