@@ -57,6 +57,9 @@ bench-profile: setup ## show where the processor time of a job goes (ARGS='--aga
 bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (five minutes)
 	$(BIN)/python tests/bench/promise.py $(ARGS)
 
+bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)
+	$(BIN)/python tests/bench/tuning.py $(ARGS)
+
 bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
 	$(BIN)/python tests/bench/against.py
 
@@ -81,4 +84,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-peers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-peers check fmt docs build clean

@@ -41,6 +41,11 @@ class Contestant:
         return self.crash_safe not in ("lost", "stays in a processing list", "lease written, nobody looks")
 
     @property
+    def isolates(self) -> bool:
+        """Whether a job that crashes its process leaves the worker alive."""
+        return self.isolated.startswith("yes")
+
+    @property
     def version(self) -> str:
         """The versions that it is pinned to."""
         return ", ".join(package.replace("==", " ") for package in self.packages)

@@ -113,7 +113,7 @@ def _stand(run: Run) -> str:
     groups = (
         ("the best peer", lambda peer: True),
         ("the best that loses no job with its worker", lambda peer: peer.keeps_jobs),
-        ("the best that isolates jobs", lambda peer: peer.isolated.startswith("yes")),
+        ("the best that isolates jobs", lambda peer: peer.isolates),
     )
     rows = []
     for title, key, more in RATIOS:
@@ -182,15 +182,18 @@ def _ratios(run: Run) -> str:
             return "–"
         return _ratio(ours[key] / numbers[key] if more else numbers[key] / ours[key])
 
-    rows = [
-        [peer.name, *(ratio(run.medians.get(peer.name, {}), key, more) for _, key, more in RATIOS)]
-        for peer in run.contestants
-    ]
+    rows = []
+    for peer in run.contestants:
+        promised = [peer.results, "yes" if peer.keeps_jobs else "no", "yes" if peer.isolates else "no"]
+        numbers = run.medians.get(peer.name, {})
+        rows.append([peer.name, *promised, *(ratio(numbers, key, more) for _, key, more in RATIOS)])
     return f"""## How many times better mlq is than each peer
 
-Above 1 mlq is ahead; **bold** where it is behind. One worker with one place to run jobs.
+Above 1 mlq is ahead; **bold** where it is behind. One worker with one place to run jobs. *results*: whether they are
+kept; *safe*: whether a job whose worker is killed is run by another; *isolated*: whether a job that crashes its process
+leaves the worker alive. mlq does all three; [what the numbers buy](#what-the-numbers-buy) has the details.
 
-{_table(["peer", *(title for title, *_ in RATIOS)], rows)}
+{_table(["peer", "results", "safe", "isolated", *(title for title, *_ in RATIOS)], rows)}
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import measure
 import promise
 import report
 import targets
+import tuning
 from arena import Arena
 from contestants import OURS, PEERS, YARDSTICK, Contestant
 from parts import ALL, PARTS
@@ -86,6 +88,16 @@ def test_a_profile_tells_who_spends_how_much(server: Server, tmp_path: Path) -> 
     results = Results()
     results.add("None", numbers)
     assert "drain: executors" in cpu.table(results, [None])
+
+
+def test_what_a_setting_is_worth_is_measured_and_shown(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "Server", partial(Server, find_binary(None)))
+    results = Results()
+    setting = next(each for each in tuning.SETTINGS if each.socket)
+    with tuning.arena_of(setting, short_folder) as arena:
+        assert arena.server.url.startswith("unix://")
+        results.add(setting.name, tuning.measure(arena, setting, 0.005))
+    assert setting.name in tuning.table(results, tuning.SETTINGS)
 
 
 def test_each_part_of_the_promise_is_found_where_promise_py_takes_it_out(tmp_path: Path) -> None:

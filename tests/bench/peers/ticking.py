@@ -56,6 +56,20 @@ def brief(msg):
     return job(msg)
 
 
+def waits(msg):
+    """A job that waits for something."""
+    time.sleep(0.01)
+    return job(msg)
+
+
+async def waits_async(msg):
+    """The same on an event loop."""
+    import asyncio  # not above: it would count as memory of all the others
+
+    await asyncio.sleep(0.01)
+    return job(msg)
+
+
 def prints(msg):
     """A job that prints a line."""
     print("a line of some forty letters, as jobs do", flush=True)
