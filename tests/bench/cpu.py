@@ -98,9 +98,11 @@ def _commands(stats: dict[str, Any], jobs: int) -> Numbers:
     inner = {name: each for name, each in stats.items() if name not in ("evalsha", "eval", "fcall", "config|resetstat")}
     numbers = {
         "redis, in scripts": sum(each["usec"] for each in scripts) / jobs,
+        "redis, in commands": sum(each["usec"] for each in inner.values()) / jobs,
         "jobs a script": jobs / max(1, sum(each["calls"] for each in scripts)),
         "commands": sum(each["calls"] for each in inner.values()) / jobs,
     }
+    numbers["redis, in Lua itself"] = numbers["redis, in scripts"] - numbers["redis, in commands"]
     for name, each in inner.items():
         numbers[f"{name} calls"] = each["calls"] / jobs
         numbers[f"{name} us"] = each["usec"] / jobs
@@ -115,6 +117,8 @@ ROWS = (
     ("redis", "drain: redis"),
     ("redis, in the kernel", "    in the kernel"),
     ("redis, in scripts", "    in scripts (on the wall)"),
+    ("redis, in Lua itself", "        of that in Lua itself"),
+    ("redis, in commands", "        of that in its commands"),
     ("worker", "drain: worker"),
     ("worker, in the kernel", "    in the kernel"),
     ("executors", "drain: executors"),
