@@ -55,20 +55,6 @@ def drain(arena: Arena, scale: float, command: str = "", number: int = 1) -> Num
 
 
 def settled(arena: Arena, jobs: int) -> float:
-<<<<<<< HEAD
-    """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck."""
-    key = "mlq:{bench}:q:default:succeeded"
-    command = arena.server.command
-    if (number := command("LLEN", key)) != jobs:
-        raise Stuck(f"{number} of {jobs} jobs have succeeded")
-
-    def ended(job_id: bytes) -> int:
-        return int(command("HGET", f"mlq:{{bench}}:job:{job_id.decode()}", "e"))
-
-    first, last = ended(command("LINDEX", key, 0)), ended(command("LINDEX", key, -1))
-    together = sum(ended(job_id) == first for job_id in command("LRANGE", key, 0, 999))
-    return (jobs - together) / (last - first) * 1e6
-=======
     """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck.
 
     Looked up among the jobs that were posted first and last: a worker runs them in that order, some hundred at a time.
@@ -84,7 +70,6 @@ def settled(arena: Arena, jobs: int) -> float:
         times = [job["processing_finished"] for job in mlq.get_jobs(sorted(ends)) if job]
     first, last = min(times), max(times)
     return (jobs - times.count(first)) / (last - first) if last > first else 0.0  # all at once
->>>>>>> bench
 
 
 def drain_pair(arena: Arena, scale: float) -> Numbers:
