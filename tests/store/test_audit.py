@@ -42,6 +42,10 @@ def command(redis_url: str, namespace: str) -> Iterator[Command]:
     wire.close()
 
 
+def micro(seconds: float) -> int:
+    return int(seconds * 1e6)
+
+
 def look(mlq: MLQ, *, repair: bool = False, rules: Rules | None = None) -> dict[str, Finding]:
     """Walk once and return what is wrong, by name."""
     found = mlq.store.audit(rules=rules or Rules(), repair=repair, looked=lambda done: None)
@@ -100,9 +104,9 @@ def test_a_job_that_is_missing_in_its_set_is_entered_again(mlq: MLQ, command: Co
     assert set(repaired) == {"unlisted"} and repaired["unlisted"].well
     after = float(command("ZSCORE", f"q:default:{state}", job_id))
     if state is State.SCHEDULED:
-        assert abs(after - time.time()) < 30  # when it was due is not known any more: now
+        assert abs(after / 1e6 - time.time()) < 30  # when it was due is not known any more: now
     elif state is State.RUNNING:
-        assert abs(after - time.time() - Rules().lease) < 30
+        assert abs(after / 1e6 - time.time() - Rules().lease) < 30
     else:
         assert after == pytest.approx(before, abs=1e-3)
     assert look(mlq) == {}
@@ -205,7 +209,7 @@ def test_entries_that_no_record_names_are_taken_out(mlq: MLQ, command: Command) 
 def test_entries_without_a_record_are_taken_out(mlq: MLQ, command: Command) -> None:
     job_id = mlq.post(1)
     command("DEL", f"job:{job_id}")
-    command("ZADD", "q:default:running", time.time(), b"\xff\xfe")
+    command("ZADD", "q:default:running", micro(time.time()), b"\xff\xfe")
     found = look(mlq)["ghost"]
     assert found.count == 2 and f"{job_id} in default:queued" in found.examples
     assert look(mlq, repair=True)["ghost"].repaired
@@ -227,12 +231,12 @@ def test_messages_and_results_without_a_job_are_deleted(mlq: MLQ, command: Comma
 
 def test_a_lease_far_ahead_ends_one_lease_from_now(mlq: MLQ, command: Command) -> None:
     job_id, token = run(mlq)
-    command("ZADD", "q:default:running", time.time() + 2 * 86_400, job_id)
+    command("ZADD", "q:default:running", micro(time.time() + 2 * 86_400), job_id)
     assert look(mlq, rules=Rules(lease=3 * 86_400)) == {}  # where leases are that long, it is nothing strange
     assert look(mlq)["far-lease"].count == 1
     assert look(mlq, repair=True)["far-lease"].repaired
     assert look(mlq) == {}
-    assert abs(float(command("ZSCORE", "q:default:running", job_id)) - time.time() - Rules().lease) < 30
+    assert abs(float(command("ZSCORE", "q:default:running", job_id)) / 1e6 - time.time() - Rules().lease) < 30
     assert finish(mlq, job_id, token) == {}
 
 
@@ -330,11 +334,11 @@ def test_a_key_of_the_wrong_type_is_reported_and_stops_nothing(mlq: MLQ, command
 
 def test_leases_and_due_times_that_nobody_looks_at_are_told(mlq: MLQ, command: Command) -> None:
     running, scheduled = run(mlq)[0], mlq.post(1, delay=60)
-    command("ZADD", "q:default:running", time.time() - 100, running)
-    command("ZADD", "q:default:scheduled", time.time() - 100, scheduled)
+    command("ZADD", "q:default:running", micro(time.time() - 100), running)
+    command("ZADD", "q:default:scheduled", micro(time.time() - 100), scheduled)
     assert look(mlq) == {}  # a sweep may still come
-    command("ZADD", "q:default:running", time.time() - 1000, running)
-    command("ZADD", "q:default:scheduled", time.time() - 1000, scheduled)
+    command("ZADD", "q:default:running", micro(time.time() - 1000), running)
+    command("ZADD", "q:default:scheduled", micro(time.time() - 1000), scheduled)
     found = look(mlq, repair=True)
     assert {name: finding.examples for name, finding in found.items()} == {
         "stalled": (f"{running} in default:running",),

@@ -79,7 +79,7 @@ class Witness:
         self.jobs.update(now)
         self.live = set(scores)
         (pulse,) = self._store._read([("HMGET", layout.PULSE(self._store.namespace), "heard_at", "grace_until")])
-        self._heard_at, self._grace_until = (float(value) if value else 0.0 for value in pulse)
+        self._heard_at, self._grace_until = (float(value) / 1e6 if value else 0.0 for value in pulse)
 
     def _live_scores(self) -> dict[str, tuple[str, State, float]]:
         places = [(queue, state) for queue in self._queues for state in LIVE]
@@ -89,7 +89,7 @@ class Witness:
         for (queue, state), flat in zip(places, found, strict=True):
             for job_id, score in zip(flat[::2], flat[1::2], strict=True):
                 assert job_id.decode() not in scores, f"{job_id!r} is in two sets"
-                scores[job_id.decode()] = (queue, state, float(score))
+                scores[job_id.decode()] = (queue, state, float(score) / (1 if state is State.QUEUED else 1e6))
         return scores
 
     def _hashes(self, ids: Iterable[str]) -> list[tuple[str, dict[str, bytes]]]:

@@ -52,8 +52,8 @@ def read_record(job_id: str, fields: Mapping[str, bytes]) -> Record:
         queue=_text(fields, "queue") or "default",
         priority=_count(fields, "priority"),
         attempt=attempt_of(fields),
-        due_at=_number(fields, "score") if state is State.SCHEDULED else None,
-        lease_until=_number(fields, "score") if state is State.RUNNING else None,
+        due_at=_instant(fields, "score") if state is State.SCHEDULED else None,
+        lease_until=_instant(fields, "score") if state is State.RUNNING else None,
         timeout=_number(fields, "timeout"),
         retries_allowed=int(fields["retries_allowed"]) if "retries_allowed" in fields else None,
         failures=_count(fields, "failures"),
@@ -83,7 +83,7 @@ def _number(fields: Mapping[str, bytes], name: str) -> float | None:
 def _instant(fields: Mapping[str, bytes], name: str) -> float | None:
     """Seconds, of what is kept as whole microseconds."""
     value = fields.get(name)
-    return None if value is None else int(value) / 1e6
+    return None if value is None else float(value) / 1e6
 
 
 def _count(fields: Mapping[str, bytes], name: str) -> int:

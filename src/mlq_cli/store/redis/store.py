@@ -296,7 +296,7 @@ class RedisStore:
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
         names, time = self._read([("ZRANGE", layout.WORKERS(self.namespace), 0, -1, "WITHSCORES"), ("TIME",)])
-        now = float(time[0]) + float(time[1]) / 1e6
+        now = int(time[0]) * 1e6 + int(time[1])
         alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
         answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
         return [

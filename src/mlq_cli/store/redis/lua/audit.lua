@@ -18,13 +18,13 @@ local function enter_its_set(job)
   if job.state == QUEUED then
     score = queued_score(job[PRIORITY], number_of(job.id, job[SEQ] or nil))
   elseif job.state == RUNNING then
-    score = now + args.lease  -- a worker that holds it renews this in time; nobody else does
+    score = now + us(args.lease)  -- a worker that holds it renews this in time; nobody else does
   elseif job.state == BLOCKED then
-    score = job[TIMESTAMP] / 1000000
+    score = job[TIMESTAMP]
   elseif job.state ~= SCHEDULED then
-    score = job[PROCESSING_FINISHED] and job[PROCESSING_FINISHED] / 1000000 or now
+    score = job[PROCESSING_FINISHED] or now
   end
-  enter(job.id, job.queue, job.state, instant(score))
+  enter(job.id, job.queue, job.state, score)
   rung[job.queue] = (rung[job.queue] or 0) + 1
 end
 
@@ -51,13 +51,13 @@ local function judge_record(id, at)
 end
 
 local function judge_time(id, queue, state, score)
-  if state == RUNNING and score > now + args.longest then
+  if state == RUNNING and score > now + us(args.longest) then
     if args.repair then
-      renew(id, queue, instant(now + args.lease))
+      renew(id, queue, now + us(args.lease))
     end
     return 'far-lease'
   end
-  local over = score < now - args.patience
+  local over = score < now - us(args.patience)
   return over and (state == RUNNING and 'stalled' or state == SCHEDULED and 'overdue') or ''
 end
 

@@ -6,7 +6,7 @@
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats bell settle pulse due
+--@include call drain job move stats bell settle pulse due frame
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
@@ -15,14 +15,10 @@ local ids = {}
 
 local function hand_out(id, queue, job)
   local n = #answer
-  answer[n + 1] = id
-  answer[n + 2] = job[TIMEOUT] or ''
-  answer[n + 3] = cmsgpack.pack({id, job.message, (tonumber(job[SPENT]) or 0) + 1,
-                                 (tonumber(job[TIMESTAMP]) or 0) / 1000000, job[FUNCTIONS] or false, job[CALLBACK] or false,
-                                 job[RETRIES] or false, queue, args.token, job[GENERATION] or false})
+  answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
 end
 
-local lease_until, waited = instant(now + args.lease), 0
+local lease_until, waited = now + us(args.lease), 0
 if last and string.sub(last, 1, #args.token) == args.token then
   drain()
   for _, id in ipairs(cmsgpack.unpack(string.sub(last, #args.token + 1))) do
@@ -39,7 +35,7 @@ end
 local function take(id, queue, job)
   enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
   hand_out(id, queue, job)
-  waited = waited + stamp - (tonumber(job[TIMESTAMP]) or stamp)
+  waited = waited + now - (tonumber(job[TIMESTAMP]) or now)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -48,16 +44,16 @@ local bytes = 0
 
 local function take_some(queue, room)
   local got = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
-  local jobs = {}
+  local jobs, some = {}, #got
   for i, id in ipairs(got) do
     if bytes >= MOST_BYTES then
-      break
+      got[i] = nil
+    else
+      jobs[i] = read_whole(id)
+      bytes = bytes + #(jobs[i].message or '')
     end
-    jobs[i] = read_whole(id)
-    bytes = bytes + #(jobs[i].message or '')
-    leave(id, queue, QUEUED)
   end
-  take_out()
+  leave_all(queue, QUEUED, got)
   waited = 0
   for i, job in ipairs(jobs) do
     if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
@@ -69,12 +65,12 @@ local function take_some(queue, room)
     count(queue, 'claimed', #jobs)
     count(queue, 'wait_us', waited)
   end
-  if #got < room and #jobs == #got then
+  if some < room and #jobs == some then
     silence(queue)
   end
 end
 
-local grace_left, next_due = grace(args.lease), nil
+local grace_left, next_due = grace(), nil
 local moves = 200  -- of jobs that are due or lost, in all these queues together
 for _, queue in ipairs(args.queues) do
   local due = next_of(queue, SCHEDULED)
@@ -87,7 +83,7 @@ for _, queue in ipairs(args.queues) do
     if grace_left == 0 then
       moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
     else
-      answer[4] = tostring(grace_left)
+      answer[4] = tostring(grace_left / 1000000)
     end
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
@@ -108,7 +104,7 @@ if #ids < args.count and bytes < MOST_BYTES then
   answer[2] = 1
 end
 if next_due then
-  answer[3] = tostring(math.max(0, next_due - now))
+  answer[3] = tostring(math.max(0, next_due - now) / 1000000)
 end
 if #ids > 0 then
   redis.call('SET', receipt, args.token .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)

@@ -31,12 +31,15 @@ take_out()
 -- When the listener began: a job that was claimed ahead of its turn began later than its claim. `seconds` is how long
 -- the listener ran, by the clock of its own process.
 local function began(seconds)
-  return math.floor(stamp - seconds * 1000000)
+  return now - us(seconds)
 end
 
 local function succeed(job, started, first, result)
   if job.error_type then  -- an earlier attempt left its error
     redis.call('HDEL', job_key(job.id), ERROR, ERROR_TYPE, TRACEBACK)
+  end
+  if #result <= PIECE and first == '' then
+    return end_job(job, SUCCEEDED, nil, PROCESSING_STARTED, started, RESULT, result)
   end
   local fields, short = {PROCESSING_STARTED, started}, nil
   keep(fields, RESULT, result, result_key(job.id))
@@ -63,7 +66,7 @@ end
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
   ended[queue] = (ended[queue] or 0) + 1
-  run_us[queue] = (run_us[queue] or 0) + math.floor(ARGV[i + 3] * 1000000)
+  run_us[queue] = (run_us[queue] or 0) + us(ARGV[i + 3])
   if ARGV[i + 2] == 'done' then
     succeed(job, began(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
   else

@@ -5,7 +5,7 @@
 --@include call drain job move pulse
 
 drain()
-local answer, lease_until = {'ok'}, instant(now + args.lease)
+local answer, lease_until = {'ok'}, now + us(args.lease)
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   local job = redis.call('HMGET', job_key(id), STATE, TOKEN, QUEUE)
@@ -18,8 +18,8 @@ for i = 2, #ARGV, 2 do
     answer[#answer + 1] = job[1] == CANCELED and 'canceled' or job[1] and 'lost' or 'missing'
   end
 end
-grace(args.lease)
-redis.call('ZADD', workers_key, now + args.life, args.worker)
-redis.call('HSET', worker_key(args.worker), 'seen_at', instant(now), unpack(args.about))
+grace()
+redis.call('ZADD', workers_key, now + us(args.life), args.worker)
+redis.call('HSET', worker_key(args.worker), 'seen_at', stamp / 1000000, unpack(args.about))
 redis.call('EXPIRE', worker_key(args.worker), math.ceil(args.life))
 return answer

@@ -4,7 +4,7 @@
 -- out  'ok', created, number      the first message's job has the number after this one, and so on; a job with an id of
 --      its own that exists already keeps its number, and nothing of it is changed
 -- Sending it again after a lost reply answers the same.
---@include call once job move stats bell
+--@include call once job move bell
 
 local stride = args.own and 2 or 1
 local jobs = (#ARGV - 1) / stride
@@ -12,26 +12,20 @@ local jobs = (#ARGV - 1) / stride
 local number = redis.pcall('INCRBY', number_key, jobs)
 local refused = type(number) == 'table' and number
 
--- Remembered before it is done: one command keeps the new answer and gives the last one.
-local function remember_post(created)
-  local packed = cmsgpack.pack(args.serial, number, created)
-  return redis.call('SET', once_key(args.client), packed, 'EX', life(), 'GET')
-end
-
 local last
 if refused then
   last = redis.call('GET', once_key(args.client))
 else
+  -- Remembered before it is done: one command keeps the new answer and gives the last one.
   number = number - jobs
-  last = remember_post(jobs)
+  last = redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, number, jobs), 'EX', life, 'GET')
 end
 if last then
   local serial, before, created = cmsgpack.unpack(last)
   if serial == args.serial then
     if not refused then
       redis.call('INCRBY', number_key, -jobs)
-      number = before
-      remember_post(created)
+      redis.call('SET', once_key(args.client), last, 'EX', life)
     end
     return {'ok', created, before}
   end
@@ -40,31 +34,33 @@ if refused then
   return refused
 end
 
-local queue, due_at = args.queue or 'default', args.due_at or (args.delay and now + args.delay)
-local state = due_at and due_at > now and SCHEDULED or QUEUED
-local score, fields = due_at, args.fields or {}
-local created = 0
+local queue, due_at = args.queue or 'default', args.due_at
+if args.delay then
+  due_at = now / 1000000 + args.delay
+end
+local state, score, step = QUEUED, queued_score(args.priority, number), 1
+if due_at and due_at * 1000000 > now then
+  state, score, step = SCHEDULED, math.floor(due_at * 1000000), 0
+end
+local fields, created = args.fields or {}, 0
 for i = 1, jobs do
-  local place = number + i
-  if state == QUEUED then
-    score = queued_score(args.priority, place)
-  end
+  score = score + step
   if not args.own then
-    add_job(string.format('%.0f', place), queue, state, score, ARGV[i + 1], unpack(fields))
+    add_job(string.format('%.0f', number + i), queue, state, score, ARGV[i + 1], unpack(fields))
     created = created + 1
   elseif redis.call('EXISTS', job_key(ARGV[2 * i])) == 0 then
-    add_job(ARGV[2 * i], queue, state, score, ARGV[2 * i + 1], SEQ, place, unpack(fields))
+    add_job(ARGV[2 * i], queue, state, score, ARGV[2 * i + 1], SEQ, number + i, unpack(fields))
     created = created + 1
   end
 end
 bring_in()
 
-if count_now(queue, 'posted', created) == created then  -- the first ever
+if redis.pcall('HINCRBY', stats_key(queue), 'posted', created) == created then  -- the first ever
   redis.call('SADD', queues_key, queue)
 end
 -- For a delayed job one token: an idle worker may be asleep for longer than it waits, and shall learn when to look.
 ring(queue, state == QUEUED and created or 1)
 if created < jobs then
-  remember_post(created)
+  redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, number, created), 'EX', life)
 end
 return {'ok', created, number}

@@ -9,7 +9,7 @@
 
 drain()
 local queue, limit = args.queue, args.limit
-local grace_left = grace(args.lease)
+local grace_left = grace()
 local next_offset = -1
 local given = 0
 
@@ -20,7 +20,7 @@ if args.timeout then
   local page = redis.call('ZRANGE', key, args.offset, args.offset + limit - 1)
   for _, id in ipairs(page) do
     local started = tonumber(redis.call('HGET', job_key(id), PROCESSING_STARTED))
-    if started and now - started / 1000000 > args.timeout then
+    if started and now - started > us(args.timeout) then
       late[#late + 1] = id
     end
   end
@@ -49,4 +49,4 @@ end
 
 redis.call('ZREMRANGEBYSCORE', workers_key, '-inf', now)
 write_stats()
-return {'ok', given, promoted, forgotten, tostring(withheld), next_offset}
+return {'ok', given, promoted, forgotten, tostring(withheld / 1000000), next_offset}

@@ -5,18 +5,20 @@
 -- Not called `arg`: Lua 5.1 hides that name inside functions with `...`.
 local args = cmsgpack.unpack(ARGV[1])
 
--- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping.
-local now, stamp = args.now, nil  -- in seconds; as a record has it: whole microseconds
-if now then
-  stamp = string.format('%.0f', now * 1000000)
-else
-  local time = redis.call('TIME')
-  now = time[1] + time[2] / 1000000
-  stamp = time[1] .. string.sub('00000' .. time[2], -6)
+-- Whole microseconds of so many seconds: how instants and durations are kept, for Redis stores integers best.
+local function us(seconds)
+  return math.floor(seconds * 1000000 + 0.5)
 end
 
-local function instant(at)
-  return string.format('%.6f', at)
+-- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping. `stamp` is `now` as text.
+local now, stamp
+if args.now then
+  now = math.floor(args.now * 1000000 + 0.5)
+  stamp = string.format('%.0f', now)
+else
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+  stamp = time[1] .. string.sub('00000' .. time[2], -6)
 end
 
 -- Lua's stack holds some 8000 values; lists go to Redis in parts well below that.

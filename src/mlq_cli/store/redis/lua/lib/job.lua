@@ -34,7 +34,8 @@ end
 
 -- A record as it is stored, and its message.
 local function read_whole(id)
-  local flat, job = redis.call('HGETALL', job_key(id)), {}
+  local flat = redis.call('HGETALL', job_key(id))
+  local job = {[STATE] = false, [TIMESTAMP] = false, [MSG] = false, message = false}  -- the table grows less often so
   for i = 1, #flat, 2 do
     job[flat[i]] = flat[i + 1]
   end

@@ -9,7 +9,7 @@ local function is_listed(job, at)
   local key = state_key(job.queue, job.state)
   if job.state ~= SUCCEEDED then
     return redis.call('ZSCORE', key, job.id)
-  elseif at ~= 'new' or not args.read[job.queue] or (tonumber(job[PROCESSING_FINISHED]) or now) / 1000000 >= args.began then
+  elseif at ~= 'new' or not args.read[job.queue] or (tonumber(job[PROCESSING_FINISHED]) or now) >= us(args.began) then
     return true
   end
   return redis.call('LPOS', key, job.id, 'MAXLEN', NEAR) or redis.call('LPOS', key, job.id, 'RANK', -1, 'MAXLEN', NEAR)

@@ -41,6 +41,11 @@ local function leave(id, queue, state)
   return true
 end
 
+-- The same for many that are of one set, and are named once; they are taken out at once.
+local function leave_all(queue, state, ids)
+  in_parts('ZREM', state_key(queue, state), ids)
+end
+
 local function take_out()
   send(leaving, 'ZREM')
   leaving, gone = {}, {}

@@ -5,14 +5,11 @@
 -- verbs that are not harmless to repeat by themselves.
 local THIN = 32768  -- bytes a second, SLOWEST of connect.py
 
--- Seconds that the answer to this call is remembered.
-local function life()
-  local bytes = 0
-  for i = 2, #ARGV do
-    bytes = bytes + #ARGV[i]
-  end
-  return 60 + math.floor(bytes / THIN)
+local bytes = 0
+for i = 2, #ARGV do
+  bytes = bytes + #ARGV[i]
 end
+local life = 60 + math.floor(bytes / THIN)  -- seconds that the answer to this call is remembered
 
 local function remembered()
   local last = redis.call('GET', once_key(args.client))
@@ -23,6 +20,6 @@ local function remembered()
 end
 
 local function remember(answer)
-  redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, answer), 'EX', life())
+  redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, answer), 'EX', life)
   return answer
 end

@@ -36,7 +36,7 @@ end
 
 -- The job has come to an end: succeeded, dead or canceled. Further hash fields follow.
 local function end_job(job, state, short, ...)
-  enter(job.id, job.queue, state, instant(now), PROCESSING_FINISHED, stamp, ...)
+  enter(job.id, job.queue, state, now, PROCESSING_FINISHED, stamp, ...)
   count(job.queue, NAMES[state], 1)
   if job.callback then
     post_callback(job, state, short)
@@ -70,7 +70,7 @@ local function try_again(job, counter, limit, error_type, message, traceback)
   local wait = math.min(args.backoff * 2 ^ (tries - 1), args.backoff_max)
   wait = wait + wait * 0.2 * args.jitter
   redis.call('HDEL', job_key(job.id), PROGRESS)
-  enter(job.id, job.queue, SCHEDULED, now + wait,
+  enter(job.id, job.queue, SCHEDULED, now + us(wait),
         counter, tries, SPENT, spent(job), ERROR_TYPE, error_type, ERROR, message, TRACEBACK, traceback)
   count(job.queue, 'retried', 1)
   ring(job.queue, 1)  -- an idle worker may be asleep for longer than this job waits

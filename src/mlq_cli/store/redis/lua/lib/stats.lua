@@ -19,8 +19,3 @@ local function write_stats()
     end
   end
 end
-
--- Where there is but one to write; returns what it counts to now.
-local function count_now(queue, name, amount)
-  return redis.pcall('HINCRBY', stats_key(queue), name, amount)
-end

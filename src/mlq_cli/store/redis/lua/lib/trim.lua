@@ -18,7 +18,7 @@ local function ended_before(queue, state, instant, limit)
   for number = 1, 2 do  -- first the very oldest, for mostly it is to be kept
     for i, id in ipairs(oldest(queue, state, number == 1 and 1 or limit)) do
       local job = redis.call('HMGET', job_key(id), STATE, PROCESSING_FINISHED)
-      if job[1] and (job[1] ~= SUCCEEDED or (tonumber(job[2]) or 0) / 1000000 > instant) then
+      if job[1] and (job[1] ~= SUCCEEDED or (tonumber(job[2]) or 0) > instant) then
         return ids
       end
       ids[i] = id
@@ -56,7 +56,7 @@ local function trim(queue, state, limit)
   end
   local forgotten = 0
   if age then
-    forgotten = drop(queue, state, ended_before(queue, state, now - age, limit))
+    forgotten = drop(queue, state, ended_before(queue, state, now - us(age), limit))
   end
   if most then
     local over = math.min(size(queue, state) - most, limit)
