@@ -390,10 +390,7 @@ def result_of(record: Record) -> Any:
     return record["result"]
 
 
-@lru_cache(maxsize=64, typed=True)
-def _options(*said: Any) -> PostOptions:
-    """Return the options of a post, which are mostly those of the one before."""
-    return PostOptions(*said)
+_options = lru_cache(maxsize=64, typed=True)(PostOptions)  # they are mostly those of the post before
 
 
 def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:

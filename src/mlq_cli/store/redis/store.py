@@ -19,7 +19,6 @@ from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.store.base import (
     Call,
     Caller,
-    Claimed,
     Claims,
     Held,
     Meanwhile,
@@ -30,6 +29,18 @@ from mlq_cli.store.base import (
     Swept,
 )
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.answers import (
+    counter,
+    pairs,
+    read_claims,
+    read_let_go,
+    read_number,
+    read_posted,
+    read_reasons,
+    read_state,
+    read_swept,
+    read_verdicts,
+)
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.link import Command, ErrorAnswer
@@ -115,7 +126,7 @@ class RedisStore:
         if options.at is not None:
             named["due_at"] = options.at
         if ids is None:
-            return Call("post", [_pack(named), *messages], lambda answer: _read_posted(answer, len(messages)))
+            return Call("post", [_pack(named), *messages], lambda answer: read_posted(answer, len(messages)))
         given, named["own"] = list(ids), True
         args = [_pack(named), *chain.from_iterable(zip(given, messages, strict=True))]
         return Call("post", args, lambda answer: Posted(given, answer[1]))
@@ -143,7 +154,7 @@ class RedisStore:
             "lease": rules.lease,
             "max_retries": rules.max_retries,
         }
-        return Call("claim", [_pack(named)], _read_claims)
+        return Call("claim", [_pack(named)], read_claims)
 
     def heartbeat(
         self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
@@ -151,7 +162,7 @@ class RedisStore:
         """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
         named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
-        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], _read_let_go)
+        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
@@ -164,15 +175,15 @@ class RedisStore:
             "jitter": random.random(),
             "retention": _retention(rules.retention),
         }
-        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], _read_reasons)
+        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], read_reasons)
 
     def release(self, held: Sequence[Held]) -> Call[int]:
         """Give jobs back with no attempt spent; returns how many were still held."""
-        return Call("release", [_pack({}), *chain.from_iterable(held)], _read_number)
+        return Call("release", [_pack({}), *chain.from_iterable(held)], read_number)
 
     def progress(self, values: Sequence[Progress]) -> Call[int]:
         """Keep what listeners say; returns how many were refused."""
-        return Call("progress", [_pack({}), *chain.from_iterable(values)], _read_number)
+        return Call("progress", [_pack({}), *chain.from_iterable(values)], read_number)
 
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
@@ -188,20 +199,20 @@ class RedisStore:
         }
         if timeout is not None:
             named["timeout"] = timeout
-        return Call("sweep", [_pack(named)], _read_swept)
+        return Call("sweep", [_pack(named)], read_swept)
 
     # --- what people do to jobs ------------------------------------------------------------------------------------
     def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
         """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("cancel", [_pack({}), *ids], _read_verdicts)
+        return Call("cancel", [_pack({}), *ids], read_verdicts)
 
     def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
         """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("requeue", [_pack(self._serial()), *ids], _read_verdicts)
+        return Call("requeue", [_pack(self._serial()), *ids], read_verdicts)
 
     def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
         """Give running jobs of a queue back, whoever holds them; returns how many."""
-        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], _read_number)
+        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], read_number)
 
     def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
         """Throw jobs away with their records; returns how many, and how many are left."""
@@ -210,7 +221,7 @@ class RedisStore:
 
     def pause(self, queue: str, *, paused: bool) -> Call[int]:
         """Stop or go on handing out a queue's jobs; returns how many wait."""
-        return Call("pause", [_pack({"queue": queue, "paused": paused})], _read_number)
+        return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
     def records(self, ids: Sequence[str]) -> list[Record | None]:
@@ -243,7 +254,7 @@ class RedisStore:
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        return [_read_state(answer) for answer in self._field(ids, "state")]
+        return [read_state(answer) for answer in self._field(ids, "state")]
 
     def posted_at(self, ids: Sequence[str]) -> list[float | None]:
         """Return only when jobs were posted."""
@@ -287,9 +298,9 @@ class RedisStore:
         answers = iter(self._read(commands))
         counted = []
         for queue in queues:
-            paused, stats = bool(next(answers)), _pairs(next(answers))
+            paused, stats = bool(next(answers)), pairs(next(answers))
             states = {state: int(next(answers)) for state in State}
-            numbers = dict(_counter(name.decode(), float(value)) for name, value in stats.items())
+            numbers = dict(counter(name.decode(), float(value)) for name, value in stats.items())
             counted.append(QueueCounts(queue, paused, states, numbers))
         return counted
 
@@ -300,7 +311,7 @@ class RedisStore:
         alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
         answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
         return [
-            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in _pairs(answer).items()}}
+            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in pairs(answer).items()}}
             for name, answer in zip(alive, answers, strict=True)
         ]
 
@@ -311,7 +322,7 @@ class RedisStore:
     def watch(self, job_id: str) -> tuple[State | None, RedisWatch]:
         """Return the state of a job, and a watch that hears of it from then on."""
         watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
-        return _read_state(watch.answer), watch
+        return read_state(watch.answer), watch
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
@@ -368,55 +379,3 @@ def _unknown(answer: Any) -> bool:
 def _retention(rule: Retention) -> dict[str, float]:
     limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
     return {name: value for name, value in limits.items() if value is not None}
-
-
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _read_posted(answer: list[Any], jobs: int) -> Posted:
-    _, created, before = answer
-    return Posted([str(number) for number in range(before + 1, before + jobs + 1)], created)
-
-
-def _counter(name: str, value: float) -> tuple[str, float]:
-    """Return a counter as users see it: times in seconds."""
-    return (f"{name.removesuffix('_us')}_seconds", value / 1e6) if name.endswith("_us") else (name, value)
-
-
-def _read_state(answer: bytes | None) -> State | None:
-    return None if answer is None else layout.state_of(answer)
-
-
-def _read_claims(answer: list[Any]) -> Claims:
-    timeouts = [float(timeout) if timeout else None for timeout in answer[5::3]]
-    jobs = list(map(Claimed, map(bytes.decode, answer[4::3]), timeouts, answer[6::3]))  # once a job: it shall be short
-    next_due, withheld = (float(seconds) if seconds else None for seconds in answer[2:4])
-    return Claims(jobs, answer[1] == 1, next_due, withheld)
-
-
-def _read_reasons(answer: list[Any]) -> dict[str, str]:
-    return {job_id.decode(): _word(why) for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
-
-
-def _read_let_go(answer: list[Any]) -> dict[Held, str]:
-    triples = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
-    return {Held(job_id.decode(), token.decode()): why.decode() for job_id, token, why in triples}
-
-
-def _read_verdicts(answer: list[Any]) -> list[str]:
-    return [_word(word) for word in answer[1:]]
-
-
-def _word(word: bytes) -> str:
-    """Return a word, or the state that stands there as a letter."""
-    return word.decode() if len(word) > 1 else layout.state_of(word).value
-
-
-def _read_number(answer: list[Any]) -> int:
-    return int(answer[1])
-
-
-def _read_swept(answer: list[Any]) -> Swept:
-    given_back, promoted, forgotten, grace, offset = answer[1:]
-    return Swept(given_back, promoted, forgotten, float(grace), None if offset < 0 else offset)
