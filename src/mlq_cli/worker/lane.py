@@ -55,7 +55,7 @@ class Lane:
         self._memory = memory
         self.on_demand = on_demand
         self.executors: dict[int, Executor] = {}
-        self._supply = Supply()
+        self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self.empty = False  # the last claim left nothing in the queues
         self._busy_at = time.monotonic()
