@@ -63,15 +63,24 @@ class Line:
             pass  # it is too full; the worker has other means
 
     def take_back(self) -> list[int]:
-        """Return the numbers of the slices that nobody has received; nobody will."""
+        """Return the numbers of the slices that nobody has received; nobody will. Words to stop stay in the line."""
+        numbers = self._empty()
+        for _ in range(numbers.count(0)):
+            self.stop()
+        return [number for number in numbers if number]
+
+    def clear(self) -> list[int]:
+        """Take everything back, words to stop too: whom they were for has gone."""
+        return [number for number in self._empty() if number]
+
+    def _empty(self) -> list[int]:
         numbers: list[int] = []
         while True:
             try:
                 data = self._theirs.recv(_HEADER.size, _TRY)
             except BlockingIOError:
                 return numbers
-            if number := abs(_HEADER.unpack(data)[0]):
-                numbers.append(number)
+            numbers.append(abs(_HEADER.unpack(data)[0]))
 
     def close(self) -> None:
         """Close both ends."""
