@@ -107,7 +107,7 @@ class Board:
     def recall(self, number: int) -> int | None:
         """Take back what has not begun of a slice, wherever the executor is.
 
-        Returns the mark of the last job of it that has begun, None when it is not at that slice and will run none of it.
+        Returns the mark of the last job that has begun, None when it is not at that slice and will run none of it.
         """
         self._words[_RECALL] = number
         time.sleep(_SETTLED)

@@ -44,7 +44,9 @@ class Line:
         try:
             if len(records) == 1 and len(records[0]) > LONGEST:
                 with _nameless_file(records[0]) as file:
-                    socket.send_fds(self._ours, [_HEADER.pack(-number)], [file.fileno()], _TRY)
+                    passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file.fileno()]))
+                    # not by `socket.send_fds`, which leaves the flags out and so waits for as long as the line is full
+                    self._ours.sendmsg([_HEADER.pack(-number)], [passed], _TRY)
             else:
                 self._ours.send(_HEADER.pack(number) + b"".join(records), _TRY)
         except BlockingIOError:
