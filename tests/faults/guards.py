@@ -46,6 +46,7 @@ def mutant(name: str, guard: str, test: str, *changes: tuple[str, str, str]) -> 
 OWN = "  if job.state == RUNNING and job.token == ARGV[i + 1] then"
 HELD = "  if job[1] == RUNNING and job[2] == ARGV[i + 1] then"
 CRASHED = '                log.error("job %s crashed: %s", job.id, message)\n'
+FIRST_LOOKED = "        at = self._words[_SLOTS]\n        self._words[_RECALL] = number\n        time.sleep(_SETTLED)\n"
 TAKEN = "        return self.outcomes[:most]\n"
 
 #: Those that the research on faults asks for, in its order (section 4.0).
@@ -247,6 +248,113 @@ EXTRA = (
             "mlq_cli/worker/worker.py",
             "self._tokens.setdefault(lane.name, os.urandom(8).hex())",
             "self._tokens[lane.name] = os.urandom(8).hex()",
+        ),
+    ),
+    mutant(
+        "recall",
+        "a job that was taken back in the moment in which it began is not run",
+        "worker/test_board.py::test_no_job_is_both_run_and_taken_back_and_none_is_lost",
+        ("mlq_cli/worker/board.py", "        return mark >= limit\n", "        return False\n"),
+    ),
+    mutant(
+        "recall-settled",
+        "what begins while the worker takes back is not taken",
+        "worker/test_board.py::test_no_job_is_both_run_and_taken_back_and_none_is_lost",
+        (
+            "mlq_cli/worker/board.py",
+            "        self._words[_RECALL] = number\n        time.sleep(_SETTLED)\n",
+            FIRST_LOOKED,
+        ),
+        ("mlq_cli/worker/board.py", "        last: int = self._words[_SLOTS]\n", "        last: int = at\n"),
+    ),
+    mutant(
+        "recall-late",
+        "a recall that came too late draws no line in the next slice",
+        "worker/test_board.py::test_a_recall_that_comes_too_late_draws_no_line_in_the_next_slice",
+        ("mlq_cli/worker/board.py", "last + 1 if at_it else number << PLACE_BITS", "last + 1"),
+    ),
+    mutant(
+        "reclaim",
+        "what a dead executor had received and not begun comes back",
+        "worker/test_slices.py::test_one_job_is_blamed_for_a_death_and_those_behind_it_come_back",
+        (
+            "mlq_cli/worker/supply.py",
+            "            self.wait(self.slices.take(number) if last is None",
+            "            last and (self.slices.take(number) if last is None",
+        ),
+    ),
+    mutant(
+        "blame",
+        "only what it had begun is blamed for the end of an executor",
+        "worker/test_slices.py::test_one_job_is_blamed_for_a_death_and_those_behind_it_come_back",
+        ("mlq_cli/worker/slices.py", "[: mark % MOST + 1] if", "[:] if"),
+    ),
+    mutant(
+        "reclaim-others",
+        "what another executor has run is not taken for lost while its outcome is on the way",
+        "worker/test_slices.py::test_what_others_run_or_have_run_is_not_taken_for_lost",
+        ("mlq_cli/worker/supply.py", "            hear(executor)\n", "            pass\n"),
+    ),
+    mutant(
+        "reclaim-leaving",
+        "an executor that is to leave still owns what it runs",
+        "worker/test_slicing.py::test_a_warm_stop_lets_a_job_finish_while_other_executors_end_before_it",
+        (
+            "mlq_cli/worker/lane.py",
+            "        begun = self._supply.reclaim(executor)\n        self._supply.find(self.executors.values(),",
+            "        begun = self._supply.reclaim(executor)\n        self._supply.find(self._able(),",
+        ),
+    ),
+    mutant(
+        "unsent",
+        "outcomes that an executor had not sent count when it dies",
+        "worker/test_slices.py::test_one_job_is_blamed_for_a_death_and_those_behind_it_come_back",
+        (
+            "mlq_cli/worker/hearing.py",
+            "        self.hear_all(executor)\n        self.hear_unsent(executor)\n",
+            "        self.hear_all(executor)\n",
+        ),
+    ),
+    mutant(
+        "unsent-late",
+        "an outcome that was read from the board is not the next attempt's when it is sent",
+        "worker/test_slices.py::test_an_outcome_that_is_sent_late_does_not_count_for_the_next_attempt",
+        ("mlq_cli/worker/hearing.py", "                if job_id in unsent:", "                if False:"),
+    ),
+    mutant(
+        "note-first",
+        "who received a slice is known whatever comes of reading it",
+        "worker/test_line.py::test_a_slice_is_noted_before_its_descriptor_is_found_missing",
+        ("mlq_cli/worker/line.py", "        self._noted(-number)\n        if not extra:", "        if not extra:"),
+    ),
+    mutant(
+        "own-place",
+        "each async job is noted in a place of its own",
+        "worker/test_slicing.py::test_each_async_job_has_a_place_of_its_own_on_the_board",
+        (
+            "mlq_cli/worker/child.py",
+            "self._next_job(slots[-1])  # another",
+            "self._next_job(self._slot)  # another",
+        ),
+    ),
+    mutant(
+        "full-line",
+        "a worker never waits for room in the line",
+        "worker/test_line.py::test_a_full_line_says_so_and_loses_nothing",
+        (
+            "mlq_cli/worker/line.py",
+            "                    self._ours.sendmsg([_HEADER.pack(-number)], [passed], _TRY)\n",
+            "                    self._ours.sendmsg([_HEADER.pack(-number)], [passed])\n",
+        ),
+    ),
+    mutant(
+        "stop-words",
+        "words to stop outlast what is taken back",
+        "worker/test_line.py::test_words_to_stop_outlast_what_is_taken_back_until_all_have_gone",
+        (
+            "mlq_cli/worker/line.py",
+            "            self.stop()\n        return [number",
+            "            pass\n        return [number",
         ),
     ),
 )

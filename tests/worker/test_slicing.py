@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import signal
 import time
 from collections import Counter
@@ -109,3 +110,129 @@ def test_jobs_of_one_executor_run_once_while_another_dies_again_and_again(
     runs = book.runs()
     assert {runs[f"{n}"] for n in range(400) if n % 50 != 25} == {1}
     assert {runs[f"{n}"] for n in range(25, 400, 50)} == {3}, "tried, and twice again"
+
+
+# --- one executor, slices of many -----------------------------------------------------------------------------------
+def sliced(mlq: MLQ, book: Book, count: int = 60) -> None:
+    """Let a worker see that jobs are brief, so that it makes slices of many."""
+    settled(mlq, mlq.post_many(book.job("warm") for _ in range(count)))
+
+
+def crowd(book: Book, count: int, special: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [special.get(n) or book.job(f"{n}") for n in range(count)]
+
+
+@pytest.mark.parametrize("deed", ["sleep", "hold the lock"])
+def test_outcomes_before_a_long_job_are_told_and_jobs_behind_it_go_to_another_worker(
+    mlq: MLQ, start_worker: Any, book: Book, deed: str
+) -> None:
+    start_worker("jobs:act")
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 200, {40: book.job("long", deed, 4.0)}))
+    wait_until(lambda: book.runs()["long"])
+    began = time.monotonic()
+    settled(mlq, ids[:40])
+    assert time.monotonic() - began < 0.25, "an outcome is not held back by the job behind it"
+    behind = wait_until(lambda: all(job and job["state"] is State.QUEUED for job in mlq.get_jobs(ids[41:])))
+    assert behind and time.monotonic() - began < 0.75, "they are back in Redis"
+    start_worker("jobs:act")
+    settled(mlq, ids[41:])
+    assert time.monotonic() - began < 4.0 and book.pid("long") != book.pid("199")
+    settled(mlq, ids)
+    runs = book.runs()
+    del runs["warm"]
+    assert set(runs.values()) == {1} and len(runs) == 200
+    assert {job["attempt"] for job in mlq.get_jobs(ids) if job} == {1}
+
+
+def test_an_executor_that_is_killed_in_a_slice_is_one_crash_of_one_job(mlq: MLQ, start_worker: Any, book: Book) -> None:
+    start_worker("jobs:act")
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 100, {50: book.job("crash", "crash")}), retries=0)
+    settled(mlq, ids)
+    runs, records = book.runs(), [job for job in mlq.get_jobs(ids) if job]
+    assert [job["state"] for job in records].count(State.SUCCEEDED) == 99
+    assert records[50]["state"] is State.DEAD and records[50]["crashes"] == runs["crash"] == 3
+    assert {runs[f"{n}"] for n in range(100) if n != 50} == {1}, "no other is blamed, and none runs again"
+    assert {job["crashes"] for job in records} == {0, 3}
+
+
+def test_a_timeout_in_a_slice_ends_one_job(mlq: MLQ, start_worker: Any, book: Book) -> None:
+    start_worker("jobs:act", timeout=0.4)
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 100, {50: book.job("long", "hold the lock", 30.0)}))
+    settled(mlq, ids)
+    runs, records = book.runs(), [job for job in mlq.get_jobs(ids) if job]
+    assert [job["error_type"] for job in records] == [None] * 50 + ["JobTimeout"] + [None] * 49
+    assert {runs["long"], *(runs[f"{n}"] for n in range(100) if n != 50)} == {1}
+
+
+def test_a_job_that_waits_behind_a_long_one_can_be_canceled_and_never_runs(
+    mlq: MLQ, start_worker: Any, book: Book
+) -> None:
+    start_worker("jobs:act")
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 30, {5: book.job("long", "sleep", 0.5)}))
+    wait_until(lambda: book.runs()["long"])
+    mlq.cancel(ids[20])
+    settled(mlq, ids)
+    runs = book.runs()
+    assert mlq.get_job(ids[20])["state"] is State.CANCELED and runs["20"] == 0
+    assert {runs[f"{n}"] for n in range(30) if n not in (5, 20)} == {1} and runs["long"] == 1
+
+
+def test_executors_are_replaced_after_their_number_of_jobs_in_the_middle_of_slices(
+    mlq: MLQ, start_worker: Any, book: Book
+) -> None:
+    start_worker("jobs:act", max_jobs=7)
+    ids = mlq.post_many(crowd(book, 50, {}))
+    settled(mlq, ids, 60)
+    assert set(book.runs().values()) == {1} and len(book.runs()) == 50
+    per_executor = Counter(pid for _, pid in book.lines())
+    assert max(per_executor.values()) == 7 and len(per_executor) == 8
+    assert {job["attempt"] for job in mlq.get_jobs(ids) if job} == {1}
+
+
+def test_a_job_that_forks_in_a_slice_answers_once_and_those_behind_it_run_once(
+    mlq: MLQ, start_worker: Any, book: Book
+) -> None:
+    start_worker("jobs:act")
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 100, {n: book.job("fork", "fork") for n in (10, 11, 50)}))
+    settled(mlq, ids)
+    assert {mlq.get_result(ids[n]) for n in (10, 11, 50)} == {"the original"}
+    runs = book.runs()
+    assert runs["fork"] == 3 and {runs[f"{n}"] for n in range(100) if n not in (10, 11, 50)} == {1}
+
+
+def test_a_job_that_closes_all_descriptors_in_a_slice_takes_no_outcome_with_it(
+    mlq: MLQ, start_worker: Any, book: Book
+) -> None:
+    start_worker("jobs:act")
+    sliced(mlq, book)
+    ids = mlq.post_many(crowd(book, 100, {50: book.job("close", "close all")}))
+    settled(mlq, ids)
+    records = [job for job in mlq.get_jobs(ids) if job]
+    assert {job["state"] for job in records} == {State.SUCCEEDED} and {job["crashes"] for job in records} == {0}
+    runs = book.runs()
+    assert {runs["close"], *(runs[f"{n}"] for n in range(100) if n != 50)} == {1}
+
+
+def test_with_two_executors_no_short_job_begins_long_after_its_turn(mlq: MLQ, start_worker: Any) -> None:
+    """Its turn has come when one that was posted later begins, but not before both places could have been free."""
+    start_worker("jobs:begun_at", executors=2)
+    settled(mlq, mlq.post_many({"long": True} for _ in range(8)))
+    long = [n % 100 == 30 for n in range(600)]
+    ids = mlq.post_many({"long": each} for each in long)
+    settled(mlq, ids, 60)
+    begun = [float(job["result"]) for job in mlq.get_jobs(ids) if job]
+    turns, free = [], [min(begun)] * 2
+    for each in long:
+        turns.append(heapq.heappop(free))
+        heapq.heappush(free, turns[-1] + 0.2 * each)
+    worst, soonest = 0.0, float("inf")
+    for number in reversed(range(600)):
+        if not long[number]:
+            worst = max(worst, begun[number] - max(soonest, turns[number]))
+        soonest = min(soonest, begun[number])
+    assert worst < 0.15, f"a job began {worst:.3f} s after its turn"

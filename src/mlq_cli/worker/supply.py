@@ -160,12 +160,10 @@ class Supply:
         return sum(len(executor.begun()) for executor in executors)
 
     def reclaim(self, dead: Executor) -> list[Sent]:
-        """Put what a dead executor had noted and not begun into the backlog; return what it had begun."""
+        """Take out and return what a dead executor had begun. What it had received besides is for `find`."""
         begun = [job for job, _ in dead.begun()]
         if dead.width == 1:
-            mark = dead.board.begun().mark
-            begun = self.slices.up_to(mark)
-            self.wait(self.slices.take_behind(mark))
+            begun = self.slices.up_to(dead.board.begun().mark)
         for job in begun:
             del self.slices.jobs[job.id]
         return begun
