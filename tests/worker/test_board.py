@@ -121,7 +121,7 @@ def run_slices(descriptor: int, slices: int, told: int) -> None:
         file.write(run)
 
 
-@pytest.mark.parametrize("slices", [10_000, pytest.param(300_000, marks=pytest.mark.minutes)])
+@pytest.mark.parametrize("slices", [10_000, pytest.param(60_000, marks=pytest.mark.minutes)])
 def test_no_job_is_both_run_and_taken_back_and_none_is_lost(slices: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor runs slices as fast as it can; they are recalled too early, at any moment, and too late."""
     monkeypatch.setattr("mlq_cli.worker.board._SETTLED", 2e-5)  # at both ends: more rounds in the same time
