@@ -51,6 +51,15 @@ test-servers: setup ## run the store's tests on Valkey 9.1, Redis 8.2, 6.2 and a
 bench: setup ## measure mlq beside what Redis allows and beside its own history (two minutes)
 	$(BIN)/python tests/bench/ours.py
 
+bench-profile: setup ## show where the processor time of a job goes (ARGS='--against ../main/src': beside another source)
+	$(BIN)/python tests/bench/ours.py --profile $(ARGS)
+
+bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (five minutes)
+	$(BIN)/python tests/bench/promise.py $(ARGS)
+
+bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)
+	$(BIN)/python tests/bench/tuning.py $(ARGS)
+
 bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
 	$(BIN)/python tests/bench/against.py
 
@@ -75,4 +84,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-peers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-peers check fmt docs build clean

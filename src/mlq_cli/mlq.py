@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlq_cli.bulk import Ids, chunks
+from mlq_cli.bulk import CHUNK, Ids, packed, post_all, processes
 from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from mlq_cli.worker.inprocess import Listening, Reaping
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-CHUNK = 500  # messages of a bulk post in one script call: enough to be fast, few enough to let others through
-CHUNK_BYTES = 4 << 20  # of them together
 
 
 class MLQ:
@@ -131,23 +128,28 @@ class MLQ:
         at: float | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        parallel: int | bool = 1,
     ) -> Ids:
         """Post many messages that share their options; generators are welcome, memory stays constant.
 
         `progress=True` shows a bar on a terminal (`total` gives it an end); a function is called with how many are in.
         Returns the ids in order, as a sequence that takes next to no memory. What was posted before an error stays.
+
+        `parallel=4` lets four processes make, pack and post the messages, True one for each core; they are forks of
+        this one, and `msgs` has to have a length and slices. It pays when it takes long to make or to pack a message.
         Raises as `post` does.
         """
         deep = self._generation(delay, at)
         options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
         limit = self.profile.limits.message
-        ids = Ids()
-        with progress_bar(progress, total) as advance:
-            packed = (pack(msg, limit=limit) for msg in msgs)
-            for chunk in chunks(packed, CHUNK, CHUNK_BYTES):
-                ids.add(self.store.ask(self.store.post(chunk, options)).ids)
-                advance(len(ids))
-        return ids
+        if (count := processes(parallel)) == 1:
+            with progress_bar(progress, total) as advance:
+                return post_all(self.store, packed(msgs, limit), options, advance)
+        from mlq_cli.parallel import Posters, shared
+
+        posters = Posters(self.store, shared(msgs, limit), options, count)
+        with posters, progress_bar(progress, total) as advance:  # in this order: the bar has a thread
+            return posters.post_all(advance)
 
     def _generation(self, delay: float | None, at: float | None) -> int:
         return next_generation(self.profile.limits.chain, later=bool(delay) or at is not None)
@@ -388,10 +390,7 @@ def result_of(record: Record) -> Any:
     return record["result"]
 
 
-@lru_cache(maxsize=64, typed=True)
-def _options(*said: Any) -> PostOptions:
-    """Return the options of a post, which are mostly those of the one before."""
-    return PostOptions(*said)
+_options = lru_cache(maxsize=64, typed=True)(PostOptions)  # they are mostly those of the post before
 
 
 def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -25,9 +25,9 @@ def test_only_the_chapter_move_changes_a_state(path: Path) -> None:
     if path.name == "move.lua":
         return
     body = re.sub(r"--.*", "", path.read_text())
-    assert not re.search(r"'HSET', job_key\([^)]*\), 'state'", body), "writes the field"
-    keys = re.findall(r"'(?:ZADD|ZREM)', (\w+)", body)
-    assert all(key == "workers_key" for key in keys), keys
+    assert not re.search(r"'HSET', job_key\([^)]*\), STATE\b", body), "writes the field"
+    keys = re.findall(r"'(?:ZADD|ZREM|RPUSH|LPUSH|LSET|LREM|LTRIM|LPOP)', (\w+)", body)
+    assert all(key in ("workers_key", "bell") for key in keys), keys
 
 
 @pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
@@ -44,7 +44,7 @@ def test_every_script_is_bounded_local_and_named_by_the_layout(path: Path) -> No
 def test_every_verb_says_what_goes_in_and_comes_out(verb: str) -> None:
     head = (SOURCE / "store" / "redis" / "lua" / f"{verb}.lua").read_text()
     assert head.startswith(f"--- {verb} — ") and "\n-- in   " in head and "\n-- out  " in head
-    assert script(verb).body.startswith("-- Made from layout.py")
+    assert script(verb).body.startswith(f"-- mlq {verb}\nlocal P = KEYS[1]\n")
 
 
 def test_the_redis_store_keeps_every_promise_of_the_store() -> None:

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import promise
 from alone import alone
-from arena import Arena, python_version, temporary_folder
+from arena import Arena, Stuck, python_version, temporary_folder
 from contestants import OURS, PEERS, YARDSTICK, Contestant
 from measure import drain_pair
 from ours import commit, ratios
@@ -44,6 +45,7 @@ def installed(wanted: list[str]) -> tuple[list[Contestant], dict[str, str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--promise-rounds", type=int, default=5, help="of the copies from which a part is taken out")
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1: smaller loads, to see that it runs")
     parser.add_argument("--only", action="append", default=[], metavar="PEER", help="repeat it for several")
     parser.add_argument("--to", type=Path, default=DOCS, metavar="FOLDER", help="where to write the page")
@@ -53,16 +55,23 @@ def main() -> int:
     began, before = time.monotonic(), load()
     results = Results()
     with Server() as server, temporary_folder() as folder:
+        copies = promise.make_copies(folder)  # now, for a part that is not found shall end this at once
         everybody = [OURS, YARDSTICK, *peers]
         more = {OURS.name: [drain_pair]}
         run_rounds(server, everybody, folder, results, rounds=asked.rounds, scale=asked.scale, more=more)
         say("ours alone")
-        for numbers in alone(Arena(server, OURS, folder)):
-            results.add(OURS.name, numbers)
+        alone(Arena(server, OURS, folder), results, quick=asked.scale < 1)
+        say("what each part of the promise costs")
+        try:
+            costs = promise.measure(server, folder, copies, rounds=asked.promise_rounds, scale=asked.scale)
+        except Stuck as stuck:
+            costs = []
+            results.trouble("the cost of the promise", str(stuck))
         run = Run(
             results, peers, absent, {each.name: python_version(each) for each in everybody},
             at=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), machine=machine(), server=server.version,
             commit=commit(), rounds=asked.rounds, minutes=(time.monotonic() - began) / 60, loads=(before, load()),
+            costs=costs,
         )  # fmt: skip
     (asked.to / "benchmarks.md").write_text(page(run))
     (asked.to / "benchmarks.svg").write_text(drawing(run))

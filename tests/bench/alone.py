@@ -1,23 +1,30 @@
-"""What is measured of ours alone: the depth of the queue, a crowd of idle workers, the command line."""
+"""What is measured of ours alone: the depth of the queue, a crowd of idle workers, the command line, bulk."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from arena import Arena, Stuck
+from arena import PAUSE, Arena, Stuck
+from contestants import OURS
 from measure import Numbers
+from rounds import Results
 
 from mlq_cli import MLQ
 
 HERE = Path(__file__).parent
 DEPTHS = (1_000, 100_000, 1_000_000)
+BURST, BURSTS = 1_000, 20  # jobs; how often
+STEADY = 2.0  # seconds
 CROWDS = (1, 10, 100, 1_000)
+BULK = 100_000  # jobs
 POSTS, POST_EVERY = 1_000, 0.001  # for a crowd: so many jobs, one a millisecond
 
 
@@ -27,36 +34,50 @@ def open_mlq(arena: Arena) -> MLQ:
 
 
 def depth(arena: Arena, waiting: int) -> Numbers:
-    """How fast a worker drains a queue in which so many jobs wait. The longest is only drained for two seconds."""
+    """How fast a worker drains a queue in which so many jobs wait.
+
+    Measured alike at each depth: it is let go and stopped again and again, and what counts is the rate of the first
+    thousand jobs each time. Of a long queue also the rate, and the cost for Redis, of two seconds without a stop.
+    """
     arena.clean()
-    name = f"drain of {waiting:,} waiting/s"
-    if waiting <= 1_000:
-        return {name: shallow(arena, waiting)}
     arena.client("bulk", waiting)
-    with arena.worker() as worker:
-        arena.wait_for_ticks(min(waiting, 20_000), worker, pause=0.005)
-        before, _, since = arena.ticks()
-        until = time.monotonic() + 2.0
-        while arena.ticks()[0] < waiting and time.monotonic() < until:
-            time.sleep(0.02)
-        after, _, last = arena.ticks()
-        return {name: (after - before) / (last - since)}
-
-
-def shallow(arena: Arena, waiting: int, times: int = 20) -> float:
-    """A queue this short is drained in no time: do so often, the median."""
-    rates = []
+    name = f"{waiting:,} waiting"
     with open_mlq(arena) as mlq, arena.worker() as worker:
-        done = 0
-        for _ in range(times):
-            mlq.pause()
-            mlq.post_many({"i": 7} for _ in range(waiting))
-            began = time.monotonic()
+        arena.wait_for_ticks(min(waiting, BURST), worker, pause=0.005)
+        rates = [burst(arena, mlq, worker, refill=waiting <= BURST) for _ in range(BURSTS)]
+        numbers = {f"drain of {name}/s": statistics.median(rates)}
+        if waiting > 100 * BURST:  # enough is left
             mlq.resume()
-            done += waiting
-            arena.wait_for_ticks(done, worker, pause=0.002)
-            rates.append(waiting / (arena.ticks()[2] - began))
-    return statistics.median(rates)
+            until = time.monotonic() + STEADY
+            (before, _, since), used = arena.ticks(), arena.server.cpu()
+            while arena.ticks()[0] < waiting and time.monotonic() < until:
+                time.sleep(0.02)
+            (after, _, last), used = arena.ticks(), arena.server.cpu() - used
+            numbers[f"steady drain of {name}/s"] = (after - before) / (last - since)
+            numbers[f"redis us/job, {name}"] = used / (after - before) * 1e6
+        return numbers
+
+
+def burst(arena: Arena, mlq: MLQ, worker: subprocess.Popen[bytes], *, refill: bool) -> float:
+    """Stop the worker, let it go, and return the rate of about the first thousand jobs. Raises Stuck."""
+    mlq.pause()
+    done = still(arena)
+    if refill:
+        mlq.post_many({"i": 7} for _ in range(BURST))
+    mlq.resume()
+    arena.wait_for_ticks(done + BURST, worker, pause=0.002)
+    now, _, last = arena.ticks()
+    return (now - done - 1) / (last - arena.burst())
+
+
+def still(arena: Arena) -> int:
+    """Wait until nothing runs any more, and long enough for the next job to be the first after a pause."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < PAUSE + 0.05:
+        if (now := arena.ticks()[0]) != count:
+            count, since = now, time.monotonic()
+        time.sleep(0.01)
+    return count
 
 
 def crowd(arena: Arena, number: int) -> Numbers:
@@ -89,24 +110,64 @@ def crowd(arena: Arena, number: int) -> Numbers:
 
 
 def command_line(arena: Arena, times: int = 10) -> Numbers:
-    """How long `mlq post` takes beside the import of what it cannot do without."""
+    """How long the shortest commands take beside the import of what they cannot do without, one after the other."""
     arena.clean()
+    arena.client("bulk", 1)
+    with arena.worker() as worker:
+        arena.wait_for_ticks(1, worker)  # the job that `mlq get` shows
     environment = {**os.environ, "MLQ_REDIS_URL": arena.server.url, "MLQ_NAMESPACE": "bench"}
-    bare = [sys.executable, "-c", "import redis, msgpack"]
-    ours = [str(Path(sys.executable).parent / "mlq"), "post", "{}"]
-    taken: dict[str, list[float]] = {"bare": [], "ours": []}
-    for _ in range(times):
-        for name, command in (("bare", bare), ("ours", ours)):
+    mlq = str(Path(sys.executable).parent / "mlq")
+    commands = {
+        "import redis ms": [sys.executable, "-c", "import redis, msgpack"],
+        "mlq post ms": [mlq, "post", "{}"],
+        "mlq get ms": [mlq, "get", "1"],
+        "mlq --version ms": [mlq, "--version"],
+        "python ms": [sys.executable, "-c", "pass"],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(times + 1):
+        for name, command in commands.items():
             began = time.perf_counter()
-            subprocess.run(command, env=environment, capture_output=True, check=True, cwd="/")
-            taken[name].append((time.perf_counter() - began) * 1e3)
-    return {"mlq post ms": statistics.median(taken["ours"]), "import redis ms": statistics.median(taken["bare"])}
+            done = subprocess.run(command, env=environment, capture_output=True, check=False, cwd="/")
+            if done.returncode:
+                raise Stuck(f"{name}: {done.stderr.decode(errors='replace')[-200:]}")
+            if number:  # the first time is for the files that Python keeps
+                taken[name].append((time.perf_counter() - began) * 1e3)
+    return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def alone(arena: Arena, quick: bool = False) -> Iterator[Numbers]:
-    """Yield all of it."""
-    yield command_line(arena, 3 if quick else 10)
-    for waiting in DEPTHS[: 2 if quick else 3]:
-        yield depth(arena, waiting)
-    for number in CROWDS[: 2 if quick else 4]:
-        yield crowd(arena, number)
+def bulk(arena: Arena, scale: float) -> Numbers:
+    """Posts in bulk: from the shell, its start included, and by several processes where the API can."""
+    arena.clean()
+    jobs = max(1_000, int(BULK * scale))
+    environment = {**os.environ, "MLQ_REDIS_URL": arena.server.url, "MLQ_NAMESPACE": "bench"}
+    command = [str(Path(sys.executable).parent / "mlq"), "post", "--jsonl", "-", "--quiet"]
+    lines = b'{"i": 7}\n' * jobs
+    began = time.perf_counter()
+    subprocess.run(command, input=lines, env=environment, stdout=subprocess.DEVNULL, check=True, cwd="/")
+    numbers = {"bulk from the shell/s": jobs / (time.perf_counter() - began)}
+    with open_mlq(arena) as mlq:
+        if "parallel" not in inspect.signature(mlq.post_many).parameters:
+            return numbers
+        many: Any = mlq.post_many  # `parallel` is younger than this tool
+        for processes in (1, 2):
+            arena.clean()
+            began = time.perf_counter()
+            many(({"i": number} for number in range(jobs)), parallel=processes)
+            numbers[f"bulk by {processes} processes/s"] = jobs / (time.perf_counter() - began)
+    return numbers
+
+
+def alone(arena: Arena, results: Results, *, quick: bool = False) -> None:
+    """Add all of it; what cannot be measured is a trouble, and does not stop the rest."""
+    loads: list[partial[Numbers]] = [
+        partial(command_line, arena, 3 if quick else 10),
+        partial(bulk, arena, 0.1 if quick else 1.0),
+        *(partial(depth, arena, waiting) for waiting in DEPTHS[: 1 if quick else 3]),
+        *(partial(crowd, arena, number) for number in CROWDS[: 2 if quick else 4]),
+    ]
+    for load in loads:
+        try:
+            results.add(OURS.name, load())
+        except Stuck as stuck:
+            results.trouble(OURS.name, f"{load.func.__name__}: {stuck}")

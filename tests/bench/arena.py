@@ -20,6 +20,7 @@ from server import Server
 from venvs import programs
 
 HERE = Path(__file__).parent
+PAUSE = 0.1  # seconds without a job after which the next one is the first of a burst, as in peers/ticking.py
 PATIENCE = 120.0  # seconds after which a contestant counts as stuck
 
 
@@ -30,15 +31,17 @@ class Stuck(Exception):
 class Arena:
     """Where one contestant runs its loads."""
 
-    def __init__(self, server: Server, contestant: Contestant, folder: Path) -> None:
+    def __init__(self, server: Server, contestant: Contestant, folder: Path, source: Path | None = None) -> None:
+        """`source` is a folder with another mlq_cli, to be used instead of the installed one."""
         self.server = server
         self.contestant = contestant
         self._folder = folder
         self._ticks = folder / "ticks"
         self._programs = programs(contestant)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLQ_", "PYTHON"))}
+        paths = [*([source] if source else []), HERE / "peers", *([] if contestant.packages else [HERE])]
         self._environment = inherited | {
-            "PYTHONPATH": os.pathsep.join([str(HERE / "peers"), *([] if contestant.packages else [str(HERE)])]),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "PYTHONDONTWRITEBYTECODE": "1",
             "BENCH_REDIS": server.url,
             "BENCH_TICKS": str(self._ticks),
@@ -56,6 +59,10 @@ class Arena:
 
     def client(self, verb: str, count: int = 0, size: str = "0") -> Any:
         """Run the client and return its seconds: of all, or of each round trip. Raises Stuck."""
+        return self.ask(verb, count, size)["seconds"]
+
+    def ask(self, verb: str, count: int = 0, size: str = "0") -> dict[str, Any]:
+        """Run the client and return all that it answers: seconds, and of a post its processor seconds. Raises Stuck."""
         command = [self._programs / "python", HERE / "peers" / "client.py", self.contestant.module, verb]
         environment = self._environment | {"BENCH_LOAD": verb}
         try:
@@ -67,7 +74,8 @@ class Arena:
             raise Stuck(f"its client was still busy with {verb} after {PATIENCE:g} s") from None
         if not done.stdout.endswith("}\n"):
             raise Stuck(f"its client failed at {verb} with {done.returncode}: {last_line(done.stderr)}")
-        return json.loads(done.stdout.splitlines()[-1])["seconds"]
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
     @contextmanager
     def worker(self, load: str = "drain", command: str = "", number: int = 1) -> Iterator[subprocess.Popen[bytes]]:
@@ -94,10 +102,17 @@ class Arena:
 
     def ticks(self) -> tuple[int, float, float]:
         """Return how many jobs have run, and when the first and the last began."""
-        slots = [struct.unpack("qdd", path.read_bytes()) for path in self._ticks.glob("*.tick")]
-        if not slots:
+        if not (slots := self._slots()):
             return 0, 0.0, 0.0
-        return sum(n for n, _, _ in slots), min(first for _, first, _ in slots), max(last for _, _, last in slots)
+        counts, firsts, lasts, _ = zip(*slots, strict=True)
+        return sum(counts), min(firsts), max(lasts)
+
+    def burst(self) -> float:
+        """Return when the first job after the latest pause began."""
+        return max(burst for *_, burst in self._slots())
+
+    def _slots(self) -> list[tuple[int, float, float, float]]:
+        return [struct.unpack("qddd", path.read_bytes()) for path in self._ticks.glob("*.tick")]
 
     def begun(self) -> list[tuple[int, float]]:
         """Return number and beginning of the jobs of a mixed load."""

@@ -36,6 +36,16 @@ class Contestant:
         return self.packages[0].partition("==")[0].partition("[")[0] if self.packages else ""
 
     @property
+    def keeps_jobs(self) -> bool:
+        """Whether a job whose worker is killed is not lost: somebody runs it later."""
+        return self.crash_safe not in ("lost", "stays in a processing list", "lease written, nobody looks")
+
+    @property
+    def isolates(self) -> bool:
+        """Whether a job that crashes its process leaves the worker alive."""
+        return self.isolated.startswith("yes")
+
+    @property
     def version(self) -> str:
         """The versions that it is pinned to."""
         return ", ".join(package.replace("==", " ") for package in self.packages)

@@ -10,14 +10,19 @@ from pathlib import Path
 
 from arena import Arena, Stuck
 from contestants import OURS, YARDSTICK, Contestant
-from processes import cpu_seconds, resident_megabytes, tree
+from processes import cpu_seconds, resident_megabytes, tree, wait_for
+
+from mlq_cli import MLQ
+from mlq_cli.model.job import State
 
 sys.path.append(str(Path(__file__).parent / "peers"))
 from client import sleep_of
 
-MEMORY_JOBS = 2500
-MEMORY_BYTES = "96"  # with its msgpack head a message of 98
+MEMORY_JOBS = 10_000
+MEMORY_BYTES = "98"  # letters: with its msgpack head a message of 100 bytes
 MIXED_JOBS = 400  # of them 1 % take 200 ms
+WARM_UP = 8  # jobs of 50 ms, before those
+ENDS = 500  # jobs
 IDLE_SECONDS = 10.0  # a heartbeat of ours, the longest of all
 ROUND_TRIPS = 200
 
@@ -30,6 +35,8 @@ def loads_of(contestant: Contestant, number: int) -> list[Load]:
     if contestant is YARDSTICK:
         return [drain, post]
     every = [drain, post, start, latency, mixed]
+    if contestant is OURS:
+        return [*every, memory, idle]
     return [*every, memory, idle] if number == 1 else every  # these two take time and vary little
 
 
@@ -48,13 +55,21 @@ def drain(arena: Arena, scale: float, command: str = "", number: int = 1) -> Num
 
 
 def settled(arena: Arena, jobs: int) -> float:
-    """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck."""
-    key = "mlq:{bench}:q:default:succeeded"
-    command = arena.server.command
-    if (number := command("ZCARD", key)) != jobs:
-        raise Stuck(f"{number} of {jobs} jobs have succeeded")
-    first, last = (float(command("ZSCORE", key, command("ZRANGE", key, at, at)[0])) for at in (0, -1))
-    return (jobs - command("ZCOUNT", key, first, first)) / (last - first)
+    """Return how fast ours was by Redis' clock: from the first to the last outcome it has. Raises Stuck.
+
+    Looked up among the jobs that were posted first and last: a worker runs them in that order, some hundred at a time.
+    """
+    with MLQ.from_profile(redis_url=arena.server.url, namespace="bench") as mlq:
+
+        def all_of_them() -> bool:
+            return sum(counts.states[State.SUCCEEDED] for counts in mlq.counts()) == jobs
+
+        if not wait_for(all_of_them, 5.0):
+            raise Stuck(f"not all of {jobs} jobs have succeeded: {mlq.counts()}")
+        ends = {*range(1, min(jobs, ENDS) + 1), *range(max(1, jobs - ENDS), jobs + 1)}
+        times = [job["processing_finished"] for job in mlq.get_jobs(sorted(ends)) if job]
+    first, last = min(times), max(times)
+    return (jobs - times.count(first)) / (last - first) if last > first else 0.0  # all at once
 
 
 def drain_pair(arena: Arena, scale: float) -> Numbers:
@@ -99,7 +114,7 @@ def idle(arena: Arena, scale: float) -> Numbers:
 
 
 def memory(arena: Arena, scale: float) -> Numbers:
-    """Bytes of Redis for a job with a message, and a result, of 98 bytes: while it waits, and when it has ended."""
+    """Bytes of Redis for a job with a message, and a result, of 100 bytes: while it waits, and when it has ended."""
     arena.clean()
     jobs = max(50, min(MEMORY_JOBS, arena.contestant.jobs))
     before = arena.server.memory()
@@ -108,7 +123,7 @@ def memory(arena: Arena, scale: float) -> Numbers:
     with arena.worker() as worker:
         arena.wait_for_ticks(jobs, worker)
         time.sleep(0.3)
-    ended = arena.server.memory()
+    ended = arena.server.memory()  # its worker has gone: what a connection takes is no job's
     return {"bytes waiting": (waiting - before) / jobs, "bytes finished": (ended - before) / jobs}
 
 
@@ -121,24 +136,31 @@ def latency(arena: Arena, scale: float) -> Numbers:
 
 
 def mixed(arena: Arena, scale: float) -> Numbers:
-    """Run jobs of which 1 % take 200 ms in two places; how late the unluckiest of the short ones began."""
+    """Run jobs of which 1 % take 200 ms, in one place and in two; how late the unluckiest of the short ones began."""
+    one, two = (arena.contestant.worker, 1), arena.pair()
+    return {f"late x{places} ms": _mixed(arena, *how, places) * 1e3 for places, how in enumerate((one, two), 1)}
+
+
+def _mixed(arena: Arena, command: str, number: int, places: int) -> float:
+    """Post to a worker that has started in all its places, or at least had the time to."""
     arena.clean()
-    command, number = arena.pair()
-    arena.client("bulk", MIXED_JOBS, "mixed")
     with arena.worker("mixed", command, number) as worker:
-        arena.wait_for_ticks(MIXED_JOBS, worker)
+        arena.client("bulk", WARM_UP, "warm-up")
+        arena.wait_for_ticks(WARM_UP, worker)
+        arena.client("bulk", MIXED_JOBS, "mixed")
+        arena.wait_for_ticks(WARM_UP + MIXED_JOBS, worker)
         time.sleep(0.05)
-    return {"late ms": latest(arena.begun()) * 1e3}
+    return latest([(job, at) for job, at in arena.begun() if job >= 0], places)
 
 
-def latest(begun: list[tuple[int, float]]) -> float:
+def latest(begun: list[tuple[int, float]], places: int) -> float:
     """Return by how many seconds the unluckiest short job began beyond its turn.
 
     Its turn has come when a job that was posted later begins, but not before it would have begun in a perfect line
-    before two places, with jobs that take nothing but the time that they sleep.
+    before so many places, with jobs that take nothing but the time that they sleep.
     """
     first = min(at for _, at in begun)
-    turn, free = {}, [first, first]
+    turn, free = {}, [first] * places
     for number, _ in sorted(begun):
         turn[number] = heapq.heappop(free)
         heapq.heappush(free, turn[number] + sleep_of(number))

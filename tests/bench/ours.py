@@ -1,7 +1,8 @@
 """`make bench`: ours beside the yardstick and beside its own history, in two minutes.
 
 Every run adds a line to history.jsonl unless told not to; it is compared with the median of earlier runs on the same
-machine. Numbers that end in `/s` are better when higher, all others when lower.
+machine. Numbers that end in `/s` are better when higher, all others when lower. With `--profile` it shows instead
+where the processor time of one job goes (cpu.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cpu
 from alone import alone
 from arena import Arena, temporary_folder
 from contestants import OURS, YARDSTICK
@@ -34,9 +36,8 @@ def measure_ours(server: Server, folder: Path, *, rounds: int, scale: float, qui
     results = Results()
     more = {OURS.name: [drain_pair]}
     run_rounds(server, [OURS, YARDSTICK], folder, results, rounds=rounds, scale=scale, more=more)
-    say("        the depth of the queue, a crowd of workers, the command line")
-    for numbers in alone(Arena(server, OURS, folder), quick):
-        results.add(OURS.name, numbers)
+    say("        the depth of the queue, a crowd of workers, the command line, bulk")
+    alone(Arena(server, OURS, folder), results, quick=quick)
     return results
 
 
@@ -90,13 +91,31 @@ def table(newest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def show_profile(asked: argparse.Namespace) -> int:
+    """Print what a job costs whom, of this source and of others."""
+    sources = [None, *(source.resolve() for source in asked.against)]
+    with Server() as server, temporary_folder() as folder:
+        results = cpu.measure(server, folder, sources, rounds=asked.rounds, jobs=asked.jobs, executors=asked.executors)
+        print(f"mlq {commit()} on {server.version}, {machine()}, {asked.jobs:,} jobs, {asked.executors} executors\n")
+    print(cpu.table(results, sources))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small loads, one round: does everything still run?")
     parser.add_argument("--no-history", action="store_true", help="do not add to the history")
+    parser.add_argument("--profile", action="store_true", help="only show where the processor time of a job goes")
+    parser.add_argument(
+        "--against", type=Path, action="append", default=[], metavar="SRC", help="of --profile: a folder"
+    )
+    parser.add_argument("--jobs", type=int, default=60_000, help="of --profile")
+    parser.add_argument("-x", "--executors", type=int, default=1, help="of --profile")
     asked = parser.parse_args()
     stop_like_ctrl_c()
+    if asked.profile:
+        return show_profile(asked)
     began = time.monotonic()
     rounds, scale = (1, 0.1) if asked.quick else (asked.rounds, 1.0)
     with Server() as server, temporary_folder() as folder:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import picture
-from alone import CROWDS, DEPTHS
+import promise
+import targets
+from alone import BURST, BURSTS, CROWDS, DEPTHS
 from contestants import OURS, YARDSTICK, Contestant
 from measure import MIXED_JOBS, ROUND_TRIPS
 from rounds import Results
@@ -30,6 +32,7 @@ class Run:
     rounds: int
     minutes: float
     loads: tuple[float, float]  # before and after
+    costs: Sequence[promise.Cost] = ()  # of the parts of the promise
     medians: dict[str, dict[str, float]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,13 +51,16 @@ RATIOS = (
     ("memory of a worker", "rss MB", False),
     ("start to first job", "start s", False),
 )
-ABSOLUTE = (
+SPEED = (
     ("drain/s", "drain/s"),
     ("bulk/s", "bulk/s"),
     ("post/s", "post/s"),
     ("p50 ms", "p50 ms"),
     ("p99 ms", "p99 ms"),
-    ("late ms", "late ms"),
+    ("late x1 ms", "late x1 ms"),
+    ("late x2 ms", "late x2 ms"),
+)
+RESOURCES = (
     ("bytes waiting", "bytes waiting"),
     ("bytes finished", "bytes finished"),
     ("worker MB", "rss MB"),
@@ -66,16 +72,19 @@ ABSOLUTE = (
 
 
 def page(run: Run) -> str:
-    """Return the page."""
-    sections = [_head(run), _ratios(run), _absolute(run), _yardstick(run), _alone(run), _promises(run), _how(run)]
+    """Return the page: ratios first, then what they are made of."""
+    sections = [
+        _head(run), _stand(run), _targets(run), _ratios(run), _promise(run), _yardstick(run), _alone(run),
+        _numbers(run), _promises(run), _how(),
+    ]  # fmt: skip
     return "\n".join(sections)
 
 
 def drawing(run: Run) -> str:
     """Return the picture: depth, crowd, and everybody's drain."""
     ours = run.medians[OURS.name]
-    depth = [(waiting, ours[f"drain of {waiting:,} waiting/s"]) for waiting in DEPTHS]
-    crowd = [(number, ours[f"redis us/job, {number:,} workers"]) for number in CROWDS]
+    depth = [(each, ours[key]) for each in DEPTHS if (key := f"drain of {each:,} waiting/s") in ours]
+    crowd = [(each, ours[key]) for each in CROWDS if (key := f"redis us/job, {each:,} workers") in ours]
     drains = [(name, numbers["drain/s"]) for name, numbers in run.medians.items() if "drain/s" in numbers]
     charts = [
         picture.chart("jobs drained a second, 1 worker", "jobs waiting", depth),
@@ -92,10 +101,76 @@ Made by `make bench-peers` on {run.at} from {run.commit}; do not edit. Medians o
 {run.minutes:.0f} minutes on {run.machine}. {run.server} with `{" ".join(word or '""' for word in SETTINGS)}` on TCP \
 loopback. Load {before:.1f} before and {after:.1f} after: the benchmark itself is one to two.
 
-Absolute numbers move from machine to machine and from hour to hour; ratios within one run hold better. Small ones, \
-below 1.2 or so, mean nothing here.
+Ratios come first. Absolute numbers move from machine to machine and from hour to hour; ratios within one run hold \
+better. Small ones, below 1.2 or so, mean nothing here. How mlq gets its speed, and how to tune it: \
+[performance](performance.md).
 
 ![drain by depth, cost by workers, everybody's drain](benchmarks.svg)
+"""
+
+
+def _stand(run: Run) -> str:
+    groups = (
+        ("the best peer", lambda peer: True),
+        ("the best that loses no job with its worker", lambda peer: peer.keeps_jobs),
+        ("the best that isolates jobs", lambda peer: peer.isolates),
+    )
+    rows = []
+    for title, key, more in RATIOS:
+        ours = run.medians[OURS.name].get(key)
+        cells = [title, _number(ours)]
+        for _, belongs in groups:
+            names = [peer.name for peer in run.contestants if belongs(peer) and run.medians.get(peer.name, {}).get(key)]
+            if not names or not ours:
+                cells.append("–")
+                continue
+            best = (max if more else min)(names, key=lambda name: run.medians[name][key])
+            value = run.medians[best][key]
+            cells.append(f"{_ratio(ours / value if more else value / ours)} x {best}")
+        rows.append(cells)
+    return f"""## In a minute
+
+For each measure the best of all peers, whoever that is, beside mlq. Above 1 mlq is ahead; **bold** where it is behind.
+mlq does all of it with results kept, no job lost with its worker, and each job in a process apart from the worker.
+
+{_table(["measure", "mlq", *(title for title, _ in groups)], rows)}
+"""
+
+
+def _targets(run: Run) -> str:
+    ours = run.results.numbers.get(OURS.name, {})
+    worst = {key: max(values) for key, values in ours.items() if key.startswith("late ")}
+    words = {True: "reached", False: "**not reached**", None: "not measured"}
+    found = list(targets.verdicts(targets.Numbers(run.medians, worst)))
+    rows = [[each.measure, each.asked, each.measured, words[each.reached]] for each in found]
+    shown = "shown [below](#what-the-promise-costs)" if run.costs else "not measured"
+    rows.append(["cost of the promise", "shown for each part", shown, "reached" if run.costs else "not measured"])
+    return f"""## Targets
+
+What was asked for before it was built, and what this run says. {sum(row[3] == "reached" for row in rows)} of \
+{len(rows)} are reached.
+
+{_table(["measure", "asked, at least or at most", "measured", ""], rows)}
+"""
+
+
+def _promise(run: Run) -> str:
+    rows = []
+    for cost in run.costs:
+        words = [cost.part.name, cost.part.gives, promise.LOADS[cost.part.load]]
+        rows.append([*words, promise.percent(cost.cpu), promise.percent(cost.wall)])
+    rounds = len(run.costs[0].cpu) if run.costs else 0
+    body = (
+        _table(["without", "is lost", "load", "processor time", "time"], rows) if rows else "Not measured in this run."
+    )
+    return f"""## What the promise costs
+
+Each part is taken out of a copy of mlq and the copy is measured beside the whole, {rounds} times in turns: how much
+less it needs, in percent of the whole, with the spread. *Processor time* is that of Redis, worker and executors
+together. The first line is a copy with nothing taken out: what is not clearly above it is noise. Below 0 the copy is
+slower.
+
+{body}
 """
 
 
@@ -105,35 +180,44 @@ def _ratios(run: Run) -> str:
     def ratio(numbers: dict[str, float], key: str, more: bool) -> str:
         if not numbers.get(key) or not ours.get(key):
             return "–"
-        times = ours[key] / numbers[key] if more else numbers[key] / ours[key]
-        return f"{times:.0f}" if times >= 10 else f"{times:.1f}" if times >= 1 else f"**{times:.2f}**"
+        return _ratio(ours[key] / numbers[key] if more else numbers[key] / ours[key])
 
-    rows = [
-        [peer.name, *(ratio(run.medians.get(peer.name, {}), key, more) for _, key, more in RATIOS)]
-        for peer in run.contestants
-    ]
-    return f"""## How many times better mlq is
+    rows = []
+    for peer in run.contestants:
+        promised = [peer.results, "yes" if peer.keeps_jobs else "no", "yes" if peer.isolates else "no"]
+        numbers = run.medians.get(peer.name, {})
+        rows.append([peer.name, *promised, *(ratio(numbers, key, more) for _, key, more in RATIOS)])
+    return f"""## How many times better mlq is than each peer
 
-Above 1 mlq is ahead; **bold** where it is behind. One worker with one place to run jobs.
+Above 1 mlq is ahead; **bold** where it is behind. One worker with one place to run jobs. *results*: whether they are
+kept; *safe*: whether a job whose worker is killed is run by another; *isolated*: whether a job that crashes its process
+leaves the worker alive. mlq does all three; [what the numbers buy](#what-the-numbers-buy) has the details.
 
-{_table(["peer", *(title for title, *_ in RATIOS)], rows)}
+{_table(["peer", "results", "safe", "isolated", *(title for title, *_ in RATIOS)], rows)}
 """
 
 
-def _absolute(run: Run) -> str:
-    rows = []
-    for name in (OURS.name, *(peer.name for peer in run.contestants)):
-        values = run.results.numbers.get(name, {})
-        rows.append([name, *(_cell(key, values.get(key)) for _, key in ABSOLUTE)])
+def _numbers(run: Run) -> str:
+    def table(columns: Sequence[tuple[str, str]]) -> str:
+        rows = []
+        for name in (OURS.name, *(peer.name for peer in run.contestants)):
+            values = run.results.numbers.get(name, {})
+            rows.append([name, *(_cell(values.get(key)) for _, key in columns)])
+        return _table(["", *(title for title, _ in columns)], rows)
+
     return f"""## Numbers
 
-The spread of the rounds is in brackets where it matters. *p50*, *p99*: post one job to an idle worker and wait for its
-result, as the peer's own API does; {ROUND_TRIPS} times a round. *late*: of {MIXED_JOBS} jobs of which 1 % take 200 ms,
-run in two places, how long beyond its turn the unluckiest of the short ones began. Its turn has come when a job that
-was posted later begins, but not before it would have begun in a perfect line before two places. *bytes*: of Redis, for
-a job with a message and a result of 98 bytes each. Bytes and idle numbers are of one look.
+Medians, with the least and the most of the rounds in brackets. *p50*, *p99*: post one job to an idle worker and wait
+for its result, as the peer's own API does; {ROUND_TRIPS} times a round. *late*: of {MIXED_JOBS} jobs of which 1 % take
+200 ms, run in one place or in two, how long beyond its turn the unluckiest of the short ones began. Its turn has come
+when a job that was posted later begins, but not before it would have begun in a perfect line before so many places.
 
-{_table(["", *(title for title, _ in ABSOLUTE)], rows)}
+{table(SPEED)}
+
+*bytes*: of Redis, for a job with a message and a result of 100 bytes each. *worker MB*: resident, all its processes
+added up as `ps` shows them, half a second after its first job. What has no brackets is of one look.
+
+{table(RESOURCES)}
 """
 
 
@@ -153,22 +237,49 @@ thin parent, an isolated executor, one write for what was done and what is wante
 """
 
 
+ALONE = (
+    ("drain with 1 executor/s, by Redis' clock", "settled/s"),
+    ("drain with 2 executors/s", "drain x2/s"),
+    ("Redis, microseconds a job in a drain", "redis us/job"),
+    ("`mlq post --jsonl`, its start included/s", "bulk from the shell/s"),
+    ("`post_many(parallel=1)`/s", "bulk by 1 processes/s"),
+    ("`post_many(parallel=2)`/s", "bulk by 2 processes/s"),
+    ("`mlq post` ms", "mlq post ms"),
+    ("`mlq get` ms", "mlq get ms"),
+    ("`mlq --version` ms", "mlq --version ms"),
+    ("`python -c 'import redis, msgpack'` ms", "import redis ms"),
+    ("`python -c pass` ms", "python ms"),
+)
+
+
 def _alone(run: Run) -> str:
-    ours = run.medians[OURS.name]
-    rows = [[key, _number(ours[key])] for key in ours if "waiting/s" in key or "workers" in key]
-    rows += [
-        ["drain x1/s, by Redis' clock", _number(ours.get("settled/s"))],
-        ["drain with 2 executors/s", _number(ours.get("drain x2/s"))],
-        ["Redis us/job in a drain", _number(ours.get("redis us/job"))],
-        ["`mlq post` ms", _number(ours.get("mlq post ms"))],
-        ["`python -c 'import redis, msgpack'` ms", _number(ours.get("import redis ms"))],
-    ]
+    values = run.results.numbers.get(OURS.name, {})
+    depth = []
+    for waiting in DEPTHS:
+        keys = (
+            f"drain of {waiting:,} waiting/s",
+            f"steady drain of {waiting:,} waiting/s",
+            f"redis us/job, {waiting:,} waiting",
+        )
+        depth.append([f"{waiting:,}", *(_cell(values.get(key)) for key in keys)])
+    crowd = []
+    for number in CROWDS:
+        keys = tuple(f"{what}/job, {number:,} workers" for what in ("redis us", "commands", "claims"))
+        crowd.append([f"{number:,}", *(_cell(values.get(key)) for key in keys)])
+    rows = [[title, _cell(values.get(key))] for title, key in ALONE]
     return f"""## mlq alone
 
-*workers* are simulated ones: connected, asleep on the bell, with heartbeats; each job is posted by itself and wakes one
-of them, which claims and settles it.
-
 {_table(["", ""], rows)}
+
+How fast one worker drains a queue by its depth. *bursts*: it is let go and stopped {BURSTS} times, the median of the
+first {BURST:,} jobs each time; the same at each depth. *steady*: of some seconds without a stop.
+
+{_table(["jobs waiting", "bursts, jobs/s", "steady, jobs/s", "Redis, microseconds a job"], depth)}
+
+What a job costs Redis by how many workers are connected. They are simulated ones: asleep on the bell, with heartbeats;
+each job is posted by itself, one a millisecond, and wakes one of them, which claims and settles it.
+
+{_table(["workers", "Redis, microseconds a job", "commands a job", "claims a job"], crowd)}
 """
 
 
@@ -202,24 +313,28 @@ that they send; no crash was tried here.
 """
 
 
-def _how(run: Run) -> str:
+def _how() -> str:
     return """## How it is measured
 
 Each contestant is in a virtual environment of its own. In each round everybody takes a turn, on the same server, which
 is emptied before each load. A drain is posted in bulk first; then a worker starts. The jobs return their message and
 count themselves in shared memory: the rate is from the beginning of the first job to the beginning of the last, and
 nothing asks Redis meanwhile. Of mlq the same drain is looked up in Redis too, and all its jobs have to have succeeded.
-`make bench` compares mlq with its own history.
+`make bench` compares mlq with its own history, `make bench-promise` takes parts out of it, `make bench-profile` shows
+where the processor time of a job goes.
 """
 
 
-def _cell(key: str, values: list[float] | None) -> str:
+def _cell(values: list[float] | None) -> str:
     if not values:
         return "–"
     middle = _number(statistics.median(values))
-    if key in ("drain/s", "bulk/s", "post/s") and len(values) > 1:
-        return f"{middle} ({_number(min(values))}–{_number(max(values))})"
-    return middle
+    least, most = _number(min(values)), _number(max(values))
+    return middle if least == most else f"{middle} ({least}–{most})"
+
+
+def _ratio(times: float) -> str:
+    return f"{times:.0f}" if times >= 10 else f"{times:.1f}" if times >= 1 else f"**{times:.2f}**"
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mlq_cli.model.finding import Level
+from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 
 from .conftest import Run, one_line_error
@@ -81,7 +82,7 @@ def test_a_finding_says_what_it_is_and_what_to_do_and_a_repair_mends_it(private:
 
 def test_what_a_repair_cannot_mend_keeps_it_from_saying_that_all_is_well(private: Run, command: Command) -> None:
     private("post", "x", "--delay", "1h")
-    command("HSET", "job:1", "timestamp", "yes\x1b[2J\nterday")
+    command("HSET", "job:1", layout.field("timestamp"), "yes\x1b[2J\nterday")
     command("SET", "theirs\x1b[2J", "x")
     command("ZADD", "q:default:dead", "1", "99")
     done = private("doctor", "--repair")

@@ -13,6 +13,7 @@ import pytest
 
 from mlq_cli import MLQ
 from mlq_cli.model.job import State
+from mlq_cli.model.values import pack
 from tests_support import wait_until
 
 from .conftest import SOURCE, Run, one_line_error
@@ -104,7 +105,9 @@ def test_many_messages_are_posted_from_a_file(cli: Run, mlq: MLQ, tmp_path: Path
     assert mlq.job_count() == 5000
 
 
-@pytest.mark.parametrize("bad", [b"{bad", b'"\\ud800"', b"\xff", b"[NaN]"])
+@pytest.mark.parametrize(
+    "bad", [b"{bad", b'"\\ud800"', b"\xff", b"[NaN]", b"[1e999]", b'{"a": -1e400}', b"\xef\xbb\xbf1"]
+)
 def test_a_bad_line_is_named_and_what_stands_before_it_is_posted(cli: Run, mlq: MLQ, bad: bytes) -> None:
     done = cli("post", "--jsonl", "-", stdin=b"1\n\n2\n" + bad + b"\n4\n")
     assert done.returncode == 2
@@ -156,3 +159,57 @@ def test_a_bulk_post_that_is_interrupted_says_how_many_are_in(
     certain = int(said.split()[0].replace(",", ""))
     assert "messages were posted for certain" in said and certain >= 500
     assert None not in mlq.store.records([str(number) for number in range(1, certain + 1)])
+
+
+def test_a_line_that_looks_infinite_when_it_is_packed_is_none(cli: Run, mlq: MLQ) -> None:
+    message = [0xCB7FF00000000000, 0, 1e308, 5e-324]
+    assert b"\xcb\x7f\xf0\0\0\0\0\0\0" in pack(message)
+    done = cli("post", "--jsonl", "-", stdin=json.dumps(message).encode())
+    assert mlq.get_job(done.stdout.decode().strip())["msg"] == message
+
+
+def test_several_processes_post_the_lines_of_a_file_in_order(cli: Run, mlq: MLQ, tmp_path: Path) -> None:
+    (tmp_path / "many.jsonl").write_text(
+        "\n" + "".join(f'{{"n": {i}, "text": "{"x" * (i % 300)}"}}\n' for i in range(5000))
+    )
+    done = cli("post", "--jsonl", "many.jsonl", "--parallel", "3")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [job and job["msg"]["n"] for job in mlq.get_jobs(done.stdout.decode().split())] == list(range(5000))
+    assert mlq.job_count() == 5000
+
+
+@pytest.mark.parametrize("bad", [1, 2, 1000, 4999, 5000])
+def test_a_bad_line_is_named_by_several_processes_too(cli: Run, mlq: MLQ, bad: int) -> None:
+    lines = [f'"{i} {"x" * 100}"'.encode() for i in range(1, 5001)]
+    for number in (bad, bad + 5, bad + 1000):
+        lines[number - 1 : number] = [b"{bad"]
+    done = cli("post", "--jsonl", "-", "--parallel", "2", stdin=b"\n".join(lines))
+    assert done.returncode == 2
+    assert f"error: line {bad}: " in done.stderr.decode()
+    assert f"{bad - 1:,} messages were posted, all that stand before line {bad}" in done.stderr.decode()
+    posted = mlq.get_jobs(done.stdout.decode().split())
+    assert [job and int(job["msg"].split()[0]) for job in posted] == list(range(1, bad)) and mlq.job_count() == bad - 1
+
+
+@pytest.mark.parametrize("parallel", ["1", "3"])
+def test_what_came_through_a_pipe_is_posted_though_more_may_follow(
+    redis_url: str, namespace: str, mlq: MLQ, tmp_path: Path, parallel: str
+) -> None:
+    where = ("--redis-url", redis_url, "--namespace", namespace)
+    command = [sys.executable, "-m", "mlq_cli", "post", "--jsonl", "-", "--parallel", parallel, *where]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment
+    ) as posting:
+        assert posting.stdin is not None
+        posting.stdin.write(b'"a message of some length"\n' * 2000 + b'"and half')
+        posting.stdin.flush()
+        wait_until(lambda: mlq.job_count() >= 2000, seconds=20)
+        said = posting.communicate(b' a line"\n', timeout=20)
+    assert (posting.returncode, len(said[0].split()), said[1]) == (0, 2001, b"")
+    assert [job["msg"] for job in mlq.list_jobs(limit=1)] == ["and half a line"]
+
+
+def test_parallel_is_for_lines(cli: Run) -> None:
+    assert cli("post", "x", "--parallel", "2").returncode == 2
+    assert cli("post", "--jsonl", "-", "--parallel", "0", stdin=b"1\n").returncode == 2

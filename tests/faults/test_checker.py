@@ -343,7 +343,7 @@ def test_it_reads_what_is_really_there_and_its_exit_code_tells(
     found = check(redis_url, namespace, short_folder).found
     assert len(found["lost"]) == 2 and len(found["misplaced"]) == 2 and found["miscounted"]
     assert main(arguments) == 1
-    wire.exchange([("ZREM", f"{head}q:default:dead", ids[0]), ("ZREM", f"{head}q:default:succeeded", ids[1])])
+    wire.exchange([("ZREM", f"{head}q:default:dead", ids[0]), ("LREM", f"{head}q:default:succeeded", 0, ids[1])])
 
 
 def test_the_kernel_tells_when_two_run_the_same_job(short_folder: Path) -> None:

@@ -16,14 +16,14 @@ from mlq_cli.model.errors import StoreFull, StoreUnavailable
 from mlq_cli.model.finding import Finding, Level
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome
-from mlq_cli.model.rules import Rules
+from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack
-from mlq_cli.store.redis import audit
+from mlq_cli.store.redis import audit, layout
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 from mlq_cli.store.redis.defects import DEFECTS
 from tests_support import Server
 
-LONG = "x" * 100  # a message, or a result, that is stored beside the hash
+LONG = "x" * 300  # a message, or a result, that is stored beside the hash
 
 Command = Callable[..., Any]
 
@@ -40,6 +40,10 @@ def command(redis_url: str, namespace: str) -> Iterator[Command]:
 
     yield send
     wire.close()
+
+
+def micro(seconds: float) -> int:
+    return int(seconds * 1e6)
 
 
 def look(mlq: MLQ, *, repair: bool = False, rules: Rules | None = None) -> dict[str, Finding]:
@@ -88,7 +92,7 @@ def test_a_namespace_that_was_never_touched_and_one_with_a_job_in_each_state_are
     assert look(mlq, repair=True) == {}
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.BLOCKED])
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.BLOCKED, State.SUCCEEDED)])
 def test_a_job_that_is_missing_in_its_set_is_entered_again(mlq: MLQ, command: Command, state: State) -> None:
     job_id = one_of_each_state(mlq)[state]
     before = float(command("ZSCORE", f"q:default:{state}", job_id))
@@ -100,12 +104,66 @@ def test_a_job_that_is_missing_in_its_set_is_entered_again(mlq: MLQ, command: Co
     assert set(repaired) == {"unlisted"} and repaired["unlisted"].well
     after = float(command("ZSCORE", f"q:default:{state}", job_id))
     if state is State.SCHEDULED:
-        assert abs(after - time.time()) < 30  # when it was due is not known any more: now
+        assert abs(after / 1e6 - time.time()) < 30  # when it was due is not known any more: now
     elif state is State.RUNNING:
-        assert abs(after - time.time() - Rules().lease) < 30
+        assert abs(after / 1e6 - time.time() - Rules().lease) < 30
     else:
         assert after == pytest.approx(before, abs=1e-3)
     assert look(mlq) == {}
+
+
+def succeed(mlq: MLQ, jobs: int) -> list[str]:
+    """Return jobs that have succeeded one after another."""
+    ids = list(mlq.post_many([1] * jobs))
+    claims = mlq.store.ask(mlq.store.claim(["default"], jobs, worker="w", lane="l", token=ids[0], rules=Rules()))
+    for job in claims.jobs:
+        finish(mlq, job.id, ids[0])
+    return ids
+
+
+def test_a_succeeded_job_that_is_missing_in_its_list_is_entered_again(mlq: MLQ, command: Command) -> None:
+    ids = succeed(mlq, 5)
+    command("LREM", "q:default:succeeded", 0, ids[2])
+    found = look(mlq)["unlisted"]
+    assert (found.count, found.examples, found.repairable, found.repaired) == (1, (ids[2],), True, False)
+    assert command("LLEN", "q:default:succeeded") == 4
+    repaired = look(mlq, repair=True)
+    assert set(repaired) == {"unlisted"} and repaired["unlisted"].well
+    assert {job["id"] for job in mlq.list_jobs(states=[State.SUCCEEDED])} == set(ids)
+    assert look(mlq) == {}
+
+
+def test_a_list_of_succeeded_jobs_that_is_lost_is_written_again_and_retention_goes_on(
+    mlq: MLQ, command: Command
+) -> None:
+    ids = succeed(mlq, 30)
+    command("DEL", "q:default:succeeded")
+    ids += succeed(mlq, 1)
+    assert look(mlq)["unlisted"].count == 30
+    assert look(mlq, repair=True)["unlisted"].repaired
+    assert look(mlq) == {}
+    listed = [job_id.decode() for job_id in command("LRANGE", "q:default:succeeded", 0, -1)]
+    assert sorted(listed, key=int) == ids and listed[-1] == ids[-1]
+    rules = Rules(retention=Retention(age=1e-6))
+    assert mlq.store.ask(mlq.store.sweep("default", rules=rules)).forgotten == 31
+    assert look(mlq) == {} and mlq.states(ids) == [None] * 31
+
+
+def test_entries_of_the_list_of_succeeded_jobs_that_do_not_belong_are_taken_out(mlq: MLQ, command: Command) -> None:
+    ids = succeed(mlq, 250)
+    waiting = mlq.post(1)
+    command("RPUSH", "q:default:succeeded", waiting)
+    command("LPUSH", "q:default:succeeded", b"\xff\xfe")
+    for job_id in ids[::50]:
+        command("DEL", f"job:{job_id}")
+    found = look(mlq)
+    assert {name: finding.count for name, finding in found.items()} == {"misplaced": 1, "ghost": 6}
+    assert found["misplaced"].examples == (f"{waiting} in default:succeeded",)
+    repaired = look(mlq, repair=True)
+    assert repaired["misplaced"].repaired and repaired["ghost"].repaired
+    assert look(mlq) == {}
+    left = [job_id.decode() for job_id in command("LRANGE", "q:default:succeeded", 0, -1)]
+    assert left == [job_id for job_id in ids if job_id not in ids[::50]]
 
 
 def test_a_running_job_that_is_entered_again_stays_with_the_worker_that_holds_it(mlq: MLQ, command: Command) -> None:
@@ -151,7 +209,7 @@ def test_entries_that_no_record_names_are_taken_out(mlq: MLQ, command: Command) 
 def test_entries_without_a_record_are_taken_out(mlq: MLQ, command: Command) -> None:
     job_id = mlq.post(1)
     command("DEL", f"job:{job_id}")
-    command("ZADD", "q:default:running", time.time(), b"\xff\xfe")
+    command("ZADD", "q:default:running", micro(time.time()), b"\xff\xfe")
     found = look(mlq)["ghost"]
     assert found.count == 2 and f"{job_id} in default:queued" in found.examples
     assert look(mlq, repair=True)["ghost"].repaired
@@ -162,7 +220,7 @@ def test_messages_and_results_without_a_job_are_deleted(mlq: MLQ, command: Comma
     job_id, token = run(mlq, LONG)
     finish(mlq, job_id, token, LONG)
     command("DEL", f"job:{job_id}")
-    command("ZREM", "q:default:succeeded", job_id)
+    command("LREM", "q:default:succeeded", 0, job_id)
     found = look(mlq)["orphan"]
     assert (found.count, found.level) == (2, Level.WARNING)
     assert {example.rpartition("}:")[2] for example in found.examples} == {f"msg:{job_id}", f"result:{job_id}"}
@@ -173,12 +231,12 @@ def test_messages_and_results_without_a_job_are_deleted(mlq: MLQ, command: Comma
 
 def test_a_lease_far_ahead_ends_one_lease_from_now(mlq: MLQ, command: Command) -> None:
     job_id, token = run(mlq)
-    command("ZADD", "q:default:running", time.time() + 2 * 86_400, job_id)
+    command("ZADD", "q:default:running", micro(time.time() + 2 * 86_400), job_id)
     assert look(mlq, rules=Rules(lease=3 * 86_400)) == {}  # where leases are that long, it is nothing strange
     assert look(mlq)["far-lease"].count == 1
     assert look(mlq, repair=True)["far-lease"].repaired
     assert look(mlq) == {}
-    assert abs(float(command("ZSCORE", "q:default:running", job_id)) - time.time() - Rules().lease) < 30
+    assert abs(float(command("ZSCORE", "q:default:running", job_id)) / 1e6 - time.time() - Rules().lease) < 30
     assert finish(mlq, job_id, token) == {}
 
 
@@ -208,7 +266,7 @@ def test_a_queue_that_is_in_no_list_is_entered(mlq: MLQ, command: Command) -> No
         ("state", "strange"),
         ("queue", "no queue"),
         ("timestamp", "yesterday"),
-        ("attempt", "nan"),
+        ("spent", "nan"),
         ("priority", "1e400"),
     ],
 )
@@ -216,20 +274,20 @@ def test_a_record_that_makes_no_sense_is_reported_and_left_alone(
     mlq: MLQ, command: Command, namespace: str, field: str, value: str
 ) -> None:
     job_id = mlq.post(1)
-    command("HSET", f"job:{job_id}", field, value)
+    command("HSET", f"job:{job_id}", layout.field(field), value)
     for repair in (False, True):
         found = look(mlq, repair=repair)
         assert set(found) == {"corrupt"}
         assert found["corrupt"].examples == (f"mlq:{{{namespace}}}:job:{job_id}",)
         assert not found["corrupt"].repairable and not found["corrupt"].well
-    assert command("HGET", f"job:{job_id}", field) == value.encode()
+    assert command("HGET", f"job:{job_id}", layout.field(field)) == value.encode()
     command("DEL", f"job:{job_id}", "q:default:queued")
 
 
-@pytest.mark.parametrize("field", ["state", "queue", "timestamp"])
+@pytest.mark.parametrize("field", ["state", "timestamp"])
 def test_a_record_without_what_every_job_has_is_reported_and_left_alone(mlq: MLQ, command: Command, field: str) -> None:
     job_id = mlq.post(1)
-    command("HDEL", f"job:{job_id}", field)
+    command("HDEL", f"job:{job_id}", layout.field(field))
     assert set(look(mlq, repair=True)) == {"corrupt"}
     assert command("ZSCORE", "q:default:queued", job_id) is not None
 
@@ -238,7 +296,7 @@ def test_lost_messages_and_results_are_reported(mlq: MLQ, command: Command) -> N
     jobs = one_of_each_state(mlq)
     command("DEL", f"msg:{jobs[State.QUEUED]}")
     command("DEL", f"result:{jobs[State.SUCCEEDED]}")
-    command("HDEL", f"job:{jobs[State.RUNNING]}", "msg")
+    command("HDEL", f"job:{jobs[State.RUNNING]}", layout.field("msg"))
     found = look(mlq, repair=True)
     assert (found["no-message"].count, found["no-result"].count) == (2, 1)
     assert not found["no-message"].well and not found["no-result"].well
@@ -257,7 +315,10 @@ def test_foreign_keys_are_reported_and_left_alone(mlq: MLQ, command: Command) ->
             assert command("DEL", key) == 1
 
 
-@pytest.mark.parametrize("key", ["job:1", "msg:1", "q:default:queued", "queues", "bell:default", "stats:default", "id"])
+@pytest.mark.parametrize(
+    "key",
+    ["job:1", "msg:1", "q:default:queued", "q:default:succeeded", "queues", "bell:default", "stats:default", "id"],
+)
 def test_a_key_of_the_wrong_type_is_reported_and_stops_nothing(mlq: MLQ, command: Command, key: str) -> None:
     job_id = mlq.post(LONG, queue="other")
     command("ZREM", "q:other:queued", job_id)
@@ -273,11 +334,11 @@ def test_a_key_of_the_wrong_type_is_reported_and_stops_nothing(mlq: MLQ, command
 
 def test_leases_and_due_times_that_nobody_looks_at_are_told(mlq: MLQ, command: Command) -> None:
     running, scheduled = run(mlq)[0], mlq.post(1, delay=60)
-    command("ZADD", "q:default:running", time.time() - 100, running)
-    command("ZADD", "q:default:scheduled", time.time() - 100, scheduled)
+    command("ZADD", "q:default:running", micro(time.time() - 100), running)
+    command("ZADD", "q:default:scheduled", micro(time.time() - 100), scheduled)
     assert look(mlq) == {}  # a sweep may still come
-    command("ZADD", "q:default:running", time.time() - 1000, running)
-    command("ZADD", "q:default:scheduled", time.time() - 1000, scheduled)
+    command("ZADD", "q:default:running", micro(time.time() - 1000), running)
+    command("ZADD", "q:default:scheduled", micro(time.time() - 1000), scheduled)
     found = look(mlq, repair=True)
     assert {name: finding.examples for name, finding in found.items()} == {
         "stalled": (f"{running} in default:running",),
@@ -359,7 +420,7 @@ def test_a_walk_goes_page_by_page(mlq: MLQ, command: Command, monkeypatch: pytes
     sizes: list[int] = []
     looked: list[int] = []
     ask = mlq.store.ask
-    monkeypatch.setattr(mlq.store, "ask", lambda call: sizes.append((len(call.args) - 1) // 3) or ask(call))
+    monkeypatch.setattr(mlq.store, "ask", lambda call: sizes.append((len(call.args) - 1) // 4) or ask(call))
     tracemalloc.start()
     found = {f.name: f for f in mlq.store.audit(rules=Rules(), repair=False, looked=looked.append)}
     _, peak = tracemalloc.get_traced_memory()

@@ -59,11 +59,28 @@ def test_the_answer_to_a_large_post_is_remembered_while_a_thin_line_may_carry_it
     assert remembered_for(pack("x" * large)) > 30 + large / SLOWEST
 
 
-def test_a_message_over_64_bytes_comes_back_whole(bench: Bench) -> None:
-    long = "x" * 1000
+@pytest.mark.parametrize("size", [0, 61, 62, 124, 125, 250, 251, 1000])
+def test_a_message_and_a_result_of_any_size_come_back_whole(bench: Bench, size: int) -> None:
+    """In one field, in pieces, or beside the hash: `size` is that of the text, its msgpack has a head of 1 to 3."""
+    long = bytes(number % 251 for number in range(size))
     (job_id,) = bench.post(long)
     assert bench.record(job_id)["msg"] == long
-    assert unpack(msgpack.unpackb(bench.claim().jobs[0].record, raw=True)[1]) == long
+    (job,) = bench.claim().jobs
+    assert unpack(msgpack.unpackb(job.record, raw=True)[1]) == long
+    assert bench.finish(Held(job_id, bench.token), long) == {}
+    assert (bench.record(job_id)["msg"], bench.record(job_id)["result"]) == (long, long)
+
+
+@pytest.mark.parametrize(("size", "strings"), [(98, 0), (252, 0), (253, 2)])
+def test_a_record_stays_compact_however_long_the_message(bench: Bench, size: int, strings: int) -> None:
+    """With one value of more than 64 bytes a hash takes some 250 bytes more."""
+    long = "x" * (size - 2)
+    (job_id,) = bench.post(long)
+    bench.finish(bench.take(), long)
+    (encoding,) = bench.store._read([("OBJECT", "ENCODING", layout.JOB(bench.store.namespace, job_id))])
+    assert encoding in (b"listpack", b"ziplist")
+    beside = [key(bench.store.namespace, job_id) for key in (layout.MSG, layout.RESULT)]
+    assert bench.store._read([("EXISTS", *beside)]) == [strings]
 
 
 def test_a_delayed_job_is_queued_when_it_is_due_and_not_before(bench: Bench) -> None:
@@ -133,26 +150,26 @@ def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(bench: Bench) -> N
 @pytest.mark.parametrize("number", [None, "many"])
 def test_a_record_without_its_number_takes_no_other_job_down_with_it(bench: Bench, number: str | None) -> None:
     ids = bench.post(1, 2, ids=["broken", "sound"], delay=10)
-    key = layout.JOB(bench.store.namespace, "broken")
-    bench.store._read([("HDEL", key, "seq") if number is None else ("HSET", key, "seq", number)])
+    key, seq = layout.JOB(bench.store.namespace, "broken"), layout.field("seq")
+    bench.store._read([("HDEL", key, seq) if number is None else ("HSET", key, seq, number)])
     bench.at(11)
     taken = [Held(job.id, bench.token) for job in bench.claim(2).jobs]
     assert {job.id for job in taken} == set(ids)
-    bench.store._read([("HSET", key, "attempt", "several")])
+    bench.store._read([("HSET", key, layout.field("spent"), "several")])
     assert bench.store.ask(bench.store.release(taken)) == 2
     assert [bench.sets_of(job_id) for job_id in ids] == [[("default", State.QUEUED)]] * 2
 
 
-def test_a_record_without_its_queue_takes_no_other_job_down_with_it(bench: Bench) -> None:
+def test_a_record_without_its_state_takes_no_other_job_down_with_it(bench: Bench) -> None:
     broken, finished, released, lost, waiting = bench.post(1, 2, 3, 4, 5)
     taken = {job.id: Held(job.id, bench.token) for job in bench.claim(4).jobs}
-    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, broken), "queue")])
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, broken), layout.field("state"))])
     assert bench.beat(list(taken.values())) == {}
     assert {job.id for job in bench.claim(4, token=bench.token).jobs} == {finished, released, lost}
     assert bench.store.ask(bench.store.release([taken[broken], taken[released]])) == 1
     outcomes = [Outcome(*taken[job_id], Kind.DONE.value, 0.5, b"", pack(1)) for job_id in (broken, finished)]
     assert bench.store.ask(bench.store.finish(outcomes, rules=bench.rules)) == {broken: "missing"}
-    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, waiting), "queue")])
+    bench.store._read([("HDEL", layout.JOB(bench.store.namespace, waiting), layout.field("state"))])
     bench.pass_to(100)
     assert bench.sweep().given_back == 2
     assert {job.id for job in bench.claim(4).jobs} == {released, lost}
@@ -434,8 +451,8 @@ def test_sweeping_twice_gives_a_job_back_once(bench: Bench) -> None:
 
 def test_retention_by_age_forgets_records_and_what_lies_beside_them(bench: Bench) -> None:
     bench.rules = Rules(retention=Retention(age=60))
-    bench.post("m" * 100)
-    bench.finish(bench.take(), "r" * 100)
+    bench.post("m" * 300)
+    bench.finish(bench.take(), "r" * 300)
     bench.at(59)
     assert bench.sweep().forgotten == 0
     bench.at(61)
@@ -443,6 +460,31 @@ def test_retention_by_age_forgets_records_and_what_lies_beside_them(bench: Bench
     assert bench.state("1") is None
     (left,) = bench.store._read([("KEYS", layout.prefix(bench.store.namespace) + "*:1")])
     assert left == []
+
+
+def test_retention_by_age_forgets_nobody_too_early_when_the_clock_is_set_back(bench: Bench) -> None:
+    bench.rules = Rules(retention=Retention(age=60))
+    ids = bench.post(*range(4))
+    for seconds in (0, 100, 40, 50):  # the clock is set back after the second
+        bench.at(seconds)
+        bench.finish(bench.take())
+    forgotten = {}
+    for seconds in (61, 105, 159, 161):
+        bench.at(seconds)
+        bench.sweep()
+        forgotten[seconds] = [job_id for job_id in ids if bench.state(job_id) is None]
+    assert forgotten == {61: ids[:1], 105: ids[:1], 159: ids[:1], 161: ids}
+
+
+def test_succeeded_jobs_are_purged_oldest_first(bench: Bench) -> None:
+    ids = bench.post(*range(5))
+    for _ in range(5):
+        bench.finish(bench.take(), "r" * 300)
+    assert bench.store.ids(None, [State.SUCCEEDED], 2) == ids[:-3:-1]
+    assert bench.store.ask(bench.store.purge("default", State.SUCCEEDED, limit=3)) == (3, 2)
+    assert bench.store.ids(None, [State.SUCCEEDED], None) == ids[:-3:-1]
+    assert bench.store.states(ids[:3]) == [None] * 3
+    assert bench.store.ask(bench.store.purge("default", State.SUCCEEDED, limit=3)) == (2, 0)
 
 
 def test_retention_by_count_keeps_the_newest_and_spares_the_dead(bench: Bench) -> None:
@@ -500,7 +542,7 @@ def test_a_dead_job_runs_again_with_all_its_attempts_back(bench: Bench) -> None:
 
 
 def test_purging_throws_records_away(bench: Bench) -> None:
-    bench.post(*["m" * 100] * 7)
+    bench.post(*["m" * 300] * 7)
     assert bench.store.ask(bench.store.purge("default", State.QUEUED, limit=5)) == (5, 2)
     assert bench.store.ask(bench.store.purge("default", State.QUEUED, limit=5)) == (2, 0)
     (left,) = bench.store._read([("KEYS", layout.prefix(bench.store.namespace) + "msg:*")])

@@ -46,6 +46,7 @@ class ModelJob:
     error_type: str | None = None
     error: str | None = None
     traceback: str | None = None
+    ended: int = 0  # how many had ended when it did
 
     @property
     def place(self) -> float:
@@ -91,6 +92,7 @@ class StoreModel:
     jitter: float
     jobs: dict[str, ModelJob] = field(default_factory=dict)
     number: int = 0
+    ends: int = 0
     paused: set[str] = field(default_factory=set)
     stats: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     gone: Counter[str] = field(default_factory=Counter)  # jobs of each queue that were purged or forgotten
@@ -102,6 +104,8 @@ class StoreModel:
     def all_in(self, queue: str, state: State) -> list[ModelJob]:
         """The jobs of one set, in its order."""
         found = [job for job in self.jobs.values() if (job.queue, job.state) == (queue, state)]
+        if state is State.SUCCEEDED:  # a list, in the order of ending
+            return sorted(found, key=lambda job: job.ended)
         return sorted(found, key=lambda job: (job.score, job.id))
 
     def states(self) -> dict[str, State]:
@@ -116,8 +120,9 @@ class StoreModel:
     def _pulse(self, lease: float) -> float:
         """Somebody speaks. After half a lease of silence nothing is given back for a lease; returns what is left."""
         if self.heard_at is None or self.now - self.heard_at > lease / 2:
-            self.grace_until = self.now + lease
-        self.heard_at = self.now
+            self.heard_at, self.grace_until = self.now, self.now + lease
+        elif self.now - self.heard_at > lease / 64:
+            self.heard_at = self.now
         return max(0.0, self.grace_until - self.now)
 
     def _enqueue(self, job: ModelJob) -> None:
@@ -125,6 +130,8 @@ class StoreModel:
 
     def _end(self, job: ModelJob, state: State) -> None:
         job.state, job.score, job.processing_finished = state, self.now, self.now
+        self.ends += 1
+        job.ended = self.ends
         self.stats[job.queue][state.value] += 1
         if job.callback:  # told by a job of its own, posted together with the end
             self.number += 1

@@ -27,7 +27,7 @@ from mlq_cli import MLQ, State
 from mlq_cli.model import generation
 from mlq_cli.model.errors import NotCarried, Refused
 from mlq_cli.store.redis.embedded import _environment as server_environment
-from mlq_cli.worker.child import _described
+from mlq_cli.worker.failure import described
 from mlq_cli.worker.output import LAST, MOST
 from tests_support import alive, wait_until
 
@@ -164,7 +164,6 @@ def ward(shared_ward: Ward) -> Iterator[Ward]:
         ("exit_3", None, "exited with code 3"),
         ("kill_group", None, "SIGKILL"),
         ("recurse_in_c", None, "SIGSEGV"),
-        ("close_all", None, "exited with code"),
         ("garbage", b"no frame at all\n", "something else than outcomes"),
         ("garbage", b"\x00" * 100_000, "something else than outcomes"),
         ("garbage", b"\xc7\xff\xff", ""),
@@ -455,7 +454,7 @@ def test_a_long_traceback_keeps_its_frames_and_its_end() -> None:
     try:
         raise ValueError("x" * 1_000_000 + "the end")
     except ValueError as error:
-        _, message, trace = _described(error)
+        _, message, trace = described(error)
     assert len(message) == 65_536
     assert b"test_hostile.py" in trace and trace.endswith(b"the end\n") and len(trace) < 66_000
 

@@ -22,7 +22,6 @@ from tests_support import Server, alive, wait_until
         ("exit 3", "exited with code 3"),
         ("abort", "SIGABRT"),
         ("kill", "SIGKILL"),
-        ("close all", "exited with code 1"),
     ],
 )
 def test_a_crash_is_told_from_an_exception_and_the_next_job_runs_within_a_second(
@@ -43,6 +42,15 @@ def test_a_crash_is_told_from_an_exception_and_the_next_job_runs_within_a_second
         3,
     )
     assert what in str(record["error"])
+    assert worker.poll() is None
+
+
+def test_a_job_that_closes_all_descriptors_has_ended_all_the_same(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("jobs:misbehave")
+    assert mlq.wait(mlq.post("close all"), 20) == "fine", (
+        "its outcome is on the board, whatever becomes of the executor"
+    )
+    assert mlq.wait(mlq.post("fine"), 20) == "fine"
     assert worker.poll() is None
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -41,6 +41,7 @@ _MEANINGS = {
 _TRIPS = 300  # posts that are waited for, if time allows
 _PATIENCE = 30.0  # seconds for a worker to start, and for what it has begun to end
 _MESSAGE = {"i": 7}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FUNCTION = "mlq_cli.worker.echo:echo"
 
 
@@ -70,12 +71,15 @@ def bench(
 
     WorkerOptions((_FUNCTION,), executors=executors)  # what makes no sense is said before anything is posted
     output, namespace = common.output, f"bench-{os.urandom(4).hex()}"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worker is ended and the jobs are removed
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
     with common.mlq({"namespace": namespace}) as mlq:
         server = mlq.store.server().name
         try:
             numbers = _measure(mlq, common, seconds, executors)
         finally:
+            _hear_no_more()
+            _telling(output)("removing the jobs")
             _remove(mlq)
         if output.as_json:
             about = {"redis": mlq.store.address, "server": server, "executors": executors, "seconds": seconds}
@@ -87,6 +91,17 @@ def bench(
             ]
             output.records(list(numbers.items()), columns, _document, empty="nothing was measured")
             output.say(f"{server} at {mlq.store.address} · {executors} executor{'s' * (executors != 1)}")
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """End the worker, remove the jobs, leave. Who presses Ctrl-C once more must not leave half of them behind."""
+    _hear_no_more()
+    sys.exit(128 + number)
+
+
+def _hear_no_more() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _document(row: tuple[str, float]) -> Numbers:

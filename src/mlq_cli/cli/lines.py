@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from io import BufferedIOBase
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
+from mlq_cli.bulk import Ended, Source
 from mlq_cli.cli.message import parse_json
 from mlq_cli.cli.output import Output, complain, line
 from mlq_cli.model.errors import Misuse, MlqError
@@ -17,11 +21,15 @@ from mlq_cli.progress_bar import progress_bar
 if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ
 
+_INFINITE, _BELOW = b"\xcb\x7f\xf0" + bytes(6), b"\xcb\xff\xf0" + bytes(6)  # as msgpack writes them
+_PRINTED = 1000  # ids in one write
+_BLOCK = 1 << 16  # bytes that are read at once
+
 
 def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, as_it_stands: bool) -> int:
     """Post each line and print the ids. What stands before a bad line is posted, and said to be."""
     with _open(path) as file:
-        source = _Source(file, as_it_stands=as_it_stands, limit=mlq.profile.limits.message)
+        source = _Lines(file, as_it_stands=as_it_stands, limit=mlq.profile.limits.message)
         posted = 0
         try:
             with progress_bar(output.talks_to_person, _lines_of(file) if output.talks_to_person else None) as advance:
@@ -32,60 +40,99 @@ def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, 
                     advance(number)
 
                 ids = mlq.post_many(source, progress=count, **options)
-        except (MlqError, KeyboardInterrupt):
-            complain(f"{posted:,} messages were posted for certain, the first ones")
+        except (MlqError, KeyboardInterrupt) as error:
+            said = getattr(error, "__notes__", [f"{posted:,} messages were posted for certain, the first ones"])
+            complain(said[-1])
             raise
-    for job_id in ids:
-        line(f'{{"id":"{job_id}"}}' if output.as_json else job_id)
+    each = iter(ids)
+    while page := list(islice(each, _PRINTED)):
+        line("\n".join(f'{{"id":"{job_id}"}}' for job_id in page) if output.as_json else "\n".join(page))
     if source.wrong is not None:
         complain(f"{len(ids):,} messages were posted, all that stand before line {source.number}")
         raise Misuse(f"line {source.number}: {source.wrong.message}", hint=source.wrong.hint)
     return 0
 
 
-class _Source:
-    """The messages of a file. It ends before the first bad line, so that all before it are posted and known."""
+class _Lines(Source):
+    """The messages of a file. They end before the first bad line, so that all before it are posted and known."""
 
-    def __init__(self, file: IO[bytes], *, as_it_stands: bool, limit: int) -> None:
+    def __init__(self, file: BufferedIOBase, *, as_it_stands: bool, limit: int) -> None:
         self._file = file
         self._as_it_stands = as_it_stands
         self._limit = limit
-        self.number = 0  # of the line that was read last
+        self.number = 0  # of the bad line
         self.wrong: Misuse | None = None
 
-    def __iter__(self) -> Iterator[Any]:
-        for self.number, data in enumerate(self._file, 1):  # noqa: B020  the count is for others to see
-            if not data.strip():
-                continue
-            try:
-                message = self._read(data)
-            except Misuse as error:
-                self.wrong = error
+    def blocks(self) -> Iterator[tuple[int, bytes] | None]:
+        """Yield some lines, as they stand in the file, and the number of the first."""
+        number = 1
+        begun: list[bytes] = []  # of a line that is longer than one read
+        while True:
+            if not _readable(self._file):
+                yield None
+            data = self._file.read1(_BLOCK)
+            whole, newline, rest = data.rpartition(b"\n")
+            if newline or not data:
+                block = b"".join([*begun, whole, newline])
+                if block:
+                    yield number, block
+                number += block.count(b"\n")
+                begun = []
+            begun.append(rest)
+            if not data:
                 return
-            yield message
 
-    def _read(self, data: bytes) -> Any:
+    def pack(self, block: tuple[int, bytes]) -> Iterator[bytes]:
+        """Read some lines."""
+        first, lines = block
+        for number, data in enumerate(lines.split(b"\n"), first):
+            if data and not data.isspace():
+                try:
+                    message = self._pack(data)
+                except Misuse as error:
+                    raise Ended(number, error.message, error.hint) from None
+                yield message
+
+    def ended(self, number: int, message: str, hint: str | None) -> None:
+        """Take in what is wrong with which line."""
+        self.number, self.wrong = number, Misuse(message, hint=hint)
+
+    def _pack(self, data: bytes) -> bytes:
         try:
-            text = data.decode().removesuffix("\n").removesuffix("\r")
+            text = data.decode().removesuffix("\r")
         except UnicodeDecodeError:
             raise Misuse("it is not valid UTF-8") from None
-        message = text if self._as_it_stands else parse_json(text, hint="--string takes each line as it stands")
-        pack(message, limit=self._limit)  # to know of a message that cannot be posted while all before it still are
-        return message
+        if self._as_it_stands:
+            return pack(text, limit=self._limit)
+        hint = "--string takes each line as it stands"
+        packed = pack(parse_json(text, hint=hint, swift=True), limit=self._limit)
+        if _INFINITE in packed or _BELOW in packed:
+            parse_json(text, hint=hint)  # that is where such a float is refused; other things may look like one
+        return packed
 
 
-def _open(path: str) -> IO[bytes]:
+def _readable(file: BufferedIOBase) -> bool:
+    """Whether reading would not wait, as far as that can be known."""
+    try:
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return True
+
+
+def _open(path: str) -> BufferedIOBase:
     if path == "-":
         if sys.stdin is None:
             raise Misuse("there is no standard input to read messages from")
-        return sys.stdin.buffer
+        return cast(BufferedIOBase, sys.stdin.buffer)
     try:
         return open(path, "rb")
     except (OSError, ValueError) as error:
         raise Misuse(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _lines_of(file: IO[bytes]) -> int | None:
+def _lines_of(file: BufferedIOBase) -> int | None:
     """Count the lines, to know how long the bar is; None when that cannot be known beforehand."""
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

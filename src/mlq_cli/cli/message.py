@@ -45,10 +45,15 @@ class _NoJson(Misuse):
     """Text that is no JSON at all, as opposed to JSON that cannot be carried."""
 
 
-def parse_json(text: str, *, hint: str | None = None) -> Any:
-    """Return the value of strict JSON. Raises Misuse that says where it is wrong."""
+def parse_json(text: str, *, hint: str | None = None, swift: bool = False) -> Any:
+    """Return the value of strict JSON. Raises Misuse that says where it is wrong.
+
+    With `swift` a float that is too large becomes infinite instead: who looks at each takes twice as long.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if text.startswith("\ufeff"):
+            return json.loads(text)  # which says what is wrong with that
+        return (_SWIFT if swift else _STRICT).decode(text)
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if "\n" in text.strip() else ""
         raise _NoJson(f"the message is no JSON: {error.msg} at {line}character {error.colno}", hint=hint) from None
@@ -71,6 +76,11 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise Misuse(f"the message holds {digits[:40]}, which is too large for a float")
     return number
+
+
+# To make one takes longer than to read a short text.
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+_SWIFT = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _of_bytes(data: bytes, *, as_it_stands: bool) -> Any:

@@ -24,7 +24,7 @@ app = typer.Typer()
       mlq post hello --queue slow --priority 5 --retries 3
       mlq post @picture.png --functions classify --wait 1m
       mlq post --jsonl messages.jsonl
-      make-messages | mlq post --jsonl - > ids
+      make-messages | mlq post --jsonl - --parallel 4 > ids
     """,
 )
 def post(
@@ -65,6 +65,9 @@ def post(
     jsonl: Annotated[
         str | None, typer.Option("--jsonl", metavar="FILE|-", help="Post each line of a file, as JSON.")
     ] = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", metavar="N", help="Processes that read and post the lines.")
+    ] = 1,
     string: Annotated[bool, typer.Option("--string", help="Take MSG, or each line, as it stands.")] = False,
 ) -> int | None:
     """Post a message and print the id of its job."""
@@ -82,7 +85,9 @@ def post(
                 raise Misuse("--id and --wait are for a single message", hint="mlq wait takes many ids")
             from mlq_cli.cli.lines import post_lines
 
-            return post_lines(mlq, jsonl, common.output, options, as_it_stands=string)
+            return post_lines(mlq, jsonl, common.output, {**options, "parallel": parallel}, as_it_stands=string)
+        if parallel != 1:
+            raise Misuse("--parallel is for many messages", hint="it goes with --jsonl")
         from mlq_cli.cli.message import read_message
 
         assert message is not None

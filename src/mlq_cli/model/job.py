@@ -17,7 +17,7 @@ _OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 
 class State(StrEnum):
-    """The seven states. Each is a sorted set per queue in Redis, and a field of the job's record."""
+    """The seven states. Each is a sorted set or list per queue in Redis, and a field of the job's record."""
 
     SCHEDULED = "scheduled"  # waits for a time: delayed, or between two attempts
     BLOCKED = "blocked"  # waits for other jobs

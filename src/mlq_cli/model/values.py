@@ -28,6 +28,13 @@ class _Ext(IntEnum):
     SCALAR = 7
 
 
+# Packers that nobody uses now: to make one takes four times as long as to pack a small value. Whoever packs takes one
+# out, so threads, and values that pack another value when they are asked for theirs, never share one; one that has
+# raised is not put back.
+_packers: list[msgpack.Packer] = []
+_KEPT = 1 << 20  # bytes
+
+
 def pack(value: Any, *, limit: int | None = None, what: str = "message") -> bytes:
     """Return `value` as msgpack.
 
@@ -36,7 +43,11 @@ def pack(value: Any, *, limit: int | None = None, what: str = "message") -> byte
         TooLarge: the bytes are over `limit`.
     """
     try:
-        packed: bytes = msgpack.packb(value, default=_extend, use_bin_type=True)
+        packer = _packers.pop()
+    except IndexError:
+        packer = msgpack.Packer(default=_extend, use_bin_type=True)
+    try:
+        packed: bytes = packer.pack(value)
     except NotCarried:
         raise
     except UnicodeEncodeError:
@@ -45,6 +56,8 @@ def pack(value: Any, *, limit: int | None = None, what: str = "message") -> byte
         deep = isinstance(error, RecursionError) or "recursion" in str(error)
         reason = "is nested too deeply, or holds itself" if deep else f"cannot be carried: {error}"
         raise NotCarried(f"the {what} {reason}") from None
+    if len(packed) < _KEPT:  # else its buffer would stay that large
+        _packers.append(packer)
     if limit is not None and len(packed) > limit:
         raise TooLarge(
             f"the {what} is {len(packed):,} bytes, over the limit of {limit:,}",

@@ -7,6 +7,7 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Called with the descriptor that becomes readable when the answer comes.
+Meanwhile = Callable[[int], None]
+
 
 class Call(NamedTuple, Generic[T]):
     """A verb, its arguments, and how to read the answer."""
@@ -28,6 +32,16 @@ class Call(NamedTuple, Generic[T]):
     verb: str
     args: list[Any]
     read: Callable[[list[Any]], T]
+
+
+class Caller:
+    """Who asks, and how often already. The newest answer of each is remembered: a caller asks one thing at a time."""
+
+    __slots__ = ("name", "serial")
+
+    def __init__(self) -> None:
+        self.name = os.urandom(8).hex()
+        self.serial = 0
 
 
 class Posted(NamedTuple):
@@ -148,15 +162,24 @@ class Store(Protocol):
     def ask(self, call: Call[T]) -> T:
         """Send one call and return its answer. Raises MlqError."""
 
-    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable.
 
         `meanwhile` is called between the write and the wait for the answers: work to do while the store does its own.
         """
 
     # --- the life of a job -----------------------------------------------------------------------------------------
-    def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
-        """Add jobs; returns only when they are stored. An id that exists already is left as it is."""
+    def post(
+        self,
+        messages: Sequence[bytes],
+        options: PostOptions,
+        ids: Sequence[str] | None = None,
+        caller: Caller | None = None,
+    ) -> Call[Posted]:
+        """Add jobs; returns only when they are stored. An id that exists already is left as it is.
+
+        `caller`: who asks, by default this thread: somebody else when a thread may post more before this is answered.
+        """
 
     def claim(
         self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules

@@ -1,9 +1,9 @@
 """The executor: a process of its own that imports the listeners, runs job after job, and answers with outcomes.
 
-Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES LIFE`: two sockets (see `pipe.py`), and a pipe
-that closes when the worker ends.
-The first frame it receives is its settings. It never talks to Redis, and it imports next to nothing: what it costs to
-start and to keep is paid once an executor. `inprocess.py` runs the same `Executing` in a thread.
+Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES LIFE BOARD`: the line that slices of jobs come
+from (`line.py`), the pipe for settings and outcomes (`pipe.py`), a pipe that closes when the worker ends, and the board
+(`board.py`). It never talks to Redis, and it imports next to nothing: what it costs to start and to keep is paid once
+an executor. `inprocess.py` runs the same `Executing` in a thread.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,12 @@ from mlq_cli.model.errors import MlqError, TooLarge
 from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack, unpack
-from mlq_cli.worker.context import Context, Job
+from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
+from mlq_cli.worker.context import Context, Job, jobs_in
+from mlq_cli.worker.failure import described, user_frames
+from mlq_cli.worker.line import Receiver
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
-from mlq_cli.worker.pipe import JobReceiver
+from mlq_cli.worker.pipe import read_settings
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling, out_of_descriptors
 from mlq_cli.worker.surroundings import Surroundings
 
@@ -36,29 +40,29 @@ if TYPE_CHECKING:
     import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
-WIDTH = 100  # jobs that async listeners of one executor run at a time
-_MOST_TEXT = 65_536  # characters of a message or a traceback that are kept
-_MOST_NAME = 200  # characters of the name of an error's type
-
-_OURS = os.path.dirname(__file__) + os.sep
-
+SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
 Answer = tuple[str, str, float, bytes, bytes, bytes]
 
 
 class Executing:
-    """Runs jobs from one socket and answers on the other."""
+    """Runs slices of jobs from the line and answers on the pipe."""
 
-    def __init__(self, jobs: JobReceiver, outcomes: socket.socket, settings: dict[str, Any]) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: socket.socket, outcomes: socket.socket, board: Board, settings: dict[str, Any]) -> None:
+        self._receiver = Receiver(jobs, self._noted)
         self._outcomes = outcomes
+        self._board = board
+        self._slot = 0  # for what is received next
+        self._unsent: list[bytes] = []
         self._pid = os.getpid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
         self._worker: str = settings["worker"]
         self._limit: int | None = settings["limit"]
         self._recycling = Recycling.of(settings)
+        self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
         self._spent: str | None = None  # why it has to be replaced before the next job
         self.alone = False  # in a process of its own, where what a job changes is put back
+        self._restore: Callable[[], str | None] = lambda: None
         self.listeners: list[Listener] = []
 
     def tell(self, frame: tuple[Any, ...]) -> None:
@@ -70,6 +74,8 @@ class Executing:
         """Run jobs until told to stop, or until it is time to be replaced."""
         if self._recycling:
             self._recycling.begin()
+        if self.alone:
+            self._restore = Surroundings().restore
         if any(listener.is_async for listener in self.listeners):
             import asyncio
 
@@ -79,32 +85,62 @@ class Executing:
             self.tell(("ready", os.getpid(), 1))
             self._run_each()
 
+    def _noted(self, number: int) -> None:
+        """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""
+        self._board.begin(number << PLACE_BITS, time.monotonic(), self._slot)
+
+    # --- one at a time ---------------------------------------------------------------------------------------------
     def _run_each(self) -> None:
-        receive, attempt, tell, recycling = self._jobs.receive, self._attempt, self.tell, self._recycling
-        restore = Surroundings().restore if self.alone else lambda: None
-        while True:
-            if recycling and (reason := recycling.due_while_idle(self._jobs.socket)):
+        recycling, reason = self._recycling, None
+        while reason is None:
+            if recycling and (reason := recycling.due_while_idle(self._receiver.socket)):
                 break
-            if not (frame := receive()):
+            number, packed = self._receiver.receive()
+            if not number:
                 return
-            answer = attempt(frame)
-            tell(answer)
-            if (answer[2] > BRIEF or answer[0] != "done") and (reason := restore() or self._spent):
+            reason = self._run_slice(number, packed)
+        self.tell(("leaving", reason))
+
+    def _run_slice(self, number: int, packed: bytes) -> str | None:
+        """Run the jobs of a slice; returns why it is time to leave. Their outcomes leave together, if that is soon."""
+        board, recycling, pack = self._board, self._recycling, self._pack
+        reason = None
+        told_at = now = time.monotonic()
+        for mark, values in enumerate(jobs_in(packed), number << PLACE_BITS):
+            board.begin(mark, now)
+            if board.recalled(mark):
+                break
+            answer = self._attempt(values, now)
+            frame = pack(answer)
+            now = time.monotonic()
+            kept = board.keep(frame)
+            self._unsent.append(frame)
+            if not kept or now - told_at > SOON:
+                self._tell_unsent()
+                told_at = now
+            if (answer[2] > BRIEF or answer[0] != "done") and (reason := self._restore() or self._spent):
                 break
             if recycling and (reason := recycling.due()):
                 break
-        tell(("leaving", reason))
+        self._tell_unsent()
+        return reason or ("its guard is gone" if board.asked_to_leave else None)
 
-    def _attempt(self, frame: bytes) -> Answer:
-        began = time.perf_counter()
-        job = Job(frame)
+    def _tell_unsent(self) -> None:
+        if self._unsent:
+            with self._lock:
+                self._outcomes.sendall(b"".join(self._unsent))
+            self._board.sent()  # after that: what is on the board and was sent as well counts once
+            self._unsent.clear()
+
+    def _attempt(self, values: list[Any], began: float) -> Answer:
+        job = Job(values)
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
             chosen = choose(self.listeners, job.functions)
             if not chosen:
                 return self._unknown(job)
-            context = Context(job, msg, self._worker, self.tell)
+            context = Context(job, msg, self._worker, self.tell, began)
             for listener in chosen:
                 value = listener.call(msg, context)
                 if listener.is_async:  # it came when this executor had already begun to run one job at a time
@@ -115,6 +151,7 @@ class Executing:
             self._end_if_forked(error)
             return self._failed(job, error, began)
 
+    # --- many at a time --------------------------------------------------------------------------------------------
     async def _run_many(self) -> None:
         """Keep up to WIDTH attempts going on one event loop."""
         import asyncio
@@ -122,39 +159,57 @@ class Executing:
         loop = asyncio.get_running_loop()
         arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
         running: set[asyncio.Task[None]] = set()
-        loop.add_reader(self._jobs.socket.fileno(), arrived.set)
-        restore = Surroundings().restore if self.alone else lambda: None
+        slots = list(range(WIDTH))
+        line = self._receiver.socket.fileno()
+        loop.add_reader(line, arrived.set)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
+            slots.append(int(task.get_name()))
+            free.release()
             if not running:
-                self._spent = restore() or self._spent
+                self._spent = self._restore() or self._spent
             if self._spent:
                 arrived.set()
 
         leaving = None
         while leaving is None:
             await free.acquire()
+            self._slot = slots[-1]
             leaving = self._spent
-            frame = None if leaving else self._jobs.receive_now()
-            while frame is None and leaving is None:
+            job = None if leaving else self._next_job()
+            while job is None and leaving is None:
                 arrived.clear()
                 await self._something(arrived)
                 leaving = self._spent or (self._recycling.due_for_code() if self._recycling else None)
-                frame = None if leaving else self._jobs.receive_now()
-            if leaving:
+                job = None if leaving else self._next_job()
+            if not job:
                 break
-            if not frame:
-                break
-            task = asyncio.create_task(self._attempt_async(frame, free))
+            task = asyncio.create_task(self._attempt_async(job), name=str(slots.pop()))
             running.add(task)
             task.add_done_callback(ended)
             leaving = self._recycling.due() if self._recycling else None
-        loop.remove_reader(self._jobs.socket.fileno())
-        if leaving:  # said before the last ones have ended, or the worker would go on sending
+            if self._board.asked_to_leave:
+                leaving = "its guard is gone"
+        loop.remove_reader(line)
+        if leaving:  # said before the last ones have ended, or the worker would count on it
             self.tell(("leaving", leaving))
         if running:
             await asyncio.wait(running)
+
+    def _next_job(self) -> list[Any] | None:
+        """Return the values of the next job, none of them to stop, None when there is no job right now."""
+        if not self._waiting:
+            received = self._receiver.receive_now()
+            if received is None:
+                return None
+            number, packed = received
+            if not number:
+                return []
+            self._waiting.extend(enumerate(jobs_in(packed), number << PLACE_BITS))
+        mark, values = self._waiting.popleft()
+        self._board.begin(mark, time.monotonic(), self._slot)
+        return values
 
     async def _something(self, arrived: asyncio.Event) -> None:
         """Wait for a job, or until it is time to look at files again."""
@@ -166,14 +221,14 @@ class Executing:
         except TimeoutError:
             pass
 
-    async def _attempt_async(self, frame: bytes, free: asyncio.Semaphore) -> None:
-        began = time.perf_counter()
-        job = Job(frame)
+    async def _attempt_async(self, values: list[Any]) -> None:
+        began = time.monotonic()
+        job = Job(values)
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
             chosen = choose(self.listeners, job.functions)
-            context = Context(job, msg, self._worker, self.tell)
+            context = Context(job, msg, self._worker, self.tell, began)
             value = None
             for listener in chosen:
                 value = listener.call(msg, context)
@@ -184,8 +239,6 @@ class Executing:
         except BaseException as error:
             self._end_if_forked(error)
             answer = self._failed(job, error, began)
-        finally:
-            free.release()
         self.tell(answer)
 
     def _end_if_forked(self, error: BaseException | None = None) -> None:
@@ -200,7 +253,7 @@ class Executing:
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         elif error is not None:
-            traceback.print_exception(type(error), error, _user_frames(error))
+            traceback.print_exception(type(error), error, user_frames(error))
             code = 1
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
@@ -216,13 +269,13 @@ class Executing:
                     raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
             value = value[1]
         result = pack(value, limit=self._limit, what="result")
-        return (Kind.DONE.value, job.id, time.perf_counter() - began, short, result, b"")
+        return (Kind.DONE.value, job.id, time.monotonic() - began, short, result, b"")
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
-        seconds = time.perf_counter() - began
+        seconds = time.monotonic() - began
         if out_of_descriptors(error):
             self._spent = "a job has used up the descriptors"
-        return (Kind.ERROR.value, job.id, seconds, *_described(error))
+        return (Kind.ERROR.value, job.id, seconds, *described(error))
 
     def _unknown(self, job: Job) -> Answer:
         asked = ", ".join(job.functions or [])
@@ -235,39 +288,6 @@ def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
     import asyncio
 
     return asyncio.run(coroutine)
-
-
-def _described(error: BaseException) -> tuple[bytes, bytes, bytes]:
-    """Describe what a listener raised. Whatever its __str__ does, this does not fail and stays short."""
-    try:
-        kind = str.__str__(type(error).__qualname__)[:_MOST_NAME]  # a metaclass may have it computed
-    except BaseException:
-        kind = "Exception"
-    try:
-        message = str.__str__(str(error))[:_MOST_TEXT]
-    except BaseException:
-        message = "(its message cannot be shown)"
-    try:
-        frames = traceback.format_exception(type(error), error, _user_frames(error), limit=-50)
-        trace = _cut("".join(frames))
-    except BaseException:
-        trace = ""
-    first, second, third = (text.encode(errors="replace") for text in (kind, message, trace))
-    return first, second, third
-
-
-def _cut(trace: str) -> str:
-    """Return a traceback without its middle when it is long: the frames stand first, the error last."""
-    half = _MOST_TEXT // 2
-    return trace if len(trace) <= _MOST_TEXT else f"{trace[:half]}\n[…]\n{trace[-half:]}"
-
-
-def _user_frames(error: BaseException) -> Any:
-    """Return the traceback from the first frame that is not ours: users look for their own code."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    return trace or error.__traceback__
 
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
@@ -306,9 +326,10 @@ def main(arguments: list[str]) -> int:
         os.set_inheritable(number, False)  # what a job starts has no business with them
     start_guard(numbers[2])
     jobs, outcomes = (socket.socket(fileno=number) for number in numbers[:2])
-    receiver = JobReceiver(jobs)
-    settings: dict[str, Any] = msgpack.unpackb(receiver.receive())
-    executing = Executing(receiver, outcomes, settings)
+    board = Board(numbers[3])
+    board.close_file()
+    settings = read_settings(outcomes)
+    executing = Executing(jobs, outcomes, board, settings)
     executing.alone = True
     return start(executing, lambda: prepare(executing, settings))
 

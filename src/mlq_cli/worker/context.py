@@ -11,36 +11,76 @@ import msgpack
 from mlq_cli.model.values import pack, unpack
 
 
+def jobs_in(packed: bytes) -> Iterator[list[Any]]:
+    """Yield the values of each job of a slice, unpacked when its turn has come."""
+    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=0)
+    unpacker.feed(packed)
+    jobs: Iterator[list[Any]] = iter(unpacker)
+    return jobs
+
+
 class Job:
-    """One job as an executor receives it: the values that `claim.lua` packs, in its order."""
+    """One job as an executor receives it: what `claim.lua` packs, in its order, each value read when it is asked for.
 
-    __slots__ = (
-        "attempt", "callback", "functions", "generation", "id", "packed_msg", "queue", "retries", "started_at",
-        "timestamp", "token",
-    )  # fmt: skip
+    They are bytes where they hold text, and Lua, which has no nil inside a list, says false.
+    """
 
-    def __init__(self, frame: bytes) -> None:
-        # Lua has no nil inside a list and says false.
-        values: list[Any] = [None if value is False else value for value in msgpack.unpackb(frame, raw=True)]
-        job_id, packed, attempt, timestamp, functions, callback, retries, queue, token, generation = values
-        self.id: str = job_id.decode()
-        self.packed_msg: bytes = packed or b"\xc0"
-        self.attempt: int = int(attempt)
-        self.timestamp = float(timestamp)
-        self.functions: list[str] | None = unpack(functions) if functions else None
-        self.callback: str | None = callback.decode() if callback else None
-        self.retries = int(retries or 0)
-        self.queue: str = queue.decode()
-        self.token: str = token.decode()
-        self.generation = int(generation or 0)
-        self.started_at = time.time()
+    __slots__ = ("_values", "generation", "id", "packed_msg")
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+        self.id: str = values[0].decode()
+        self.packed_msg: bytes = values[1] or b"\xc0"
+        self.generation = int(values[9] or 0)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run."""
+        return int(self._values[2])
+
+    @property
+    def timestamp(self) -> float:
+        """When it was posted."""
+        return float(self._values[3])
+
+    @property
+    def functions(self) -> list[str] | None:
+        """The names of the listeners to run, when the post said so."""
+        packed = self._values[4]
+        names: list[str] | None = unpack(packed) if packed else None
+        return names
+
+    @property
+    def callback(self) -> str | None:
+        """The URL that is told of its end."""
+        return self._values[5].decode() if self._values[5] else None
+
+    @property
+    def retries(self) -> int:
+        """Attempts whose worker vanished."""
+        return int(self._values[6] or 0)
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        name: str = self._values[7].decode()
+        return name
+
+    @property
+    def token(self) -> str:
+        """The fence of this attempt."""
+        token: str = self._values[8].decode()
+        return token
 
 
 class Context(Mapping[str, Any]):
     """The second argument of a listener; `ctx.update_progress(50)` and the original's `ctx["update_progress"](50)`."""
 
-    def __init__(self, job: Job, msg: Any, worker: str, tell: Callable[[tuple[Any, ...]], None]) -> None:
+    def __init__(self, job: Job, msg: Any, worker: str, tell: Callable[[tuple[Any, ...]], None], began: float) -> None:
+        """`began`: by time.monotonic."""
         self._job = job
+        self._began = began
+        self._started: float | None = None
         self._msg = msg
         self._worker = worker
         self._tell = tell
@@ -65,11 +105,13 @@ class Context(Mapping[str, Any]):
     def full_message(self) -> dict[str, Any]:
         """The job's record as it stands while it runs, with the original's field names."""
         job = self._job
+        if self._started is None:
+            self._started = time.time() - (time.monotonic() - self._began)
         return {
             "id": job.id,
             "timestamp": job.timestamp,
             "worker": self._worker,
-            "processing_started": job.started_at,
+            "processing_started": self._started,
             "processing_finished": None,
             "progress": 0 if self._said is None else unpack(self._said),
             "short_result": None,

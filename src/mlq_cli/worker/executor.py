@@ -1,4 +1,4 @@
-"""The worker's handle on one executor: start it, send it jobs, hear what it says, end it.
+"""The worker's handle on one executor: start it, know what it runs, hear what it says, end it.
 
 What runs at the other end is a `Host`: a child process here, a thread of the same process in `inprocess.py`.
 """
@@ -14,30 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgpack
 
+from mlq_cli.worker.board import WIDTH, Begun, Board
 from mlq_cli.worker.fence import boot_time
 from mlq_cli.worker.output import Doing, Output, Printed
-from mlq_cli.worker.pipe import FrameReader, JobSender, outcome_pair
+from mlq_cli.worker.pipe import FrameReader, outcome_pair
+from mlq_cli.worker.slices import Sent, Slices
 
-SPAN = 0.01  # seconds of work an executor is given ahead: jobs of 10 ms and more come one by one
-DEPTH = 200  # jobs at most that it is given ahead, however short they are
-STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
 LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
-
-
-class Sent(NamedTuple):
-    """A job that was sent to an executor."""
-
-    id: str
-    token: str
-    timeout: float | None  # seconds one attempt may take
-    record: bytes
-    place: int  # in the order of claiming
 
 
 class Host(Protocol):
@@ -47,8 +35,8 @@ class Host(Protocol):
     def pid(self) -> int | None:
         """The process that it is, if it is one of its own."""
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
-        """Start it with its two sockets; `doing` tells what it does whenever it prints. Raises OSError."""
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, board: Board, doing: Callable[[], Doing]) -> None:
+        """Start it with its two sockets and its board; `doing` tells what it does when it prints. Raises OSError."""
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -87,14 +75,14 @@ class ProcessHost:
         """The process that it is."""
         return None if self._process is None else self._process.pid
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
-        """Start it with its two sockets. Raises OSError."""
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, board: Board, doing: Callable[[], Doing]) -> None:
+        """Start it with its two sockets and its board. Raises OSError."""
         self._printed, stdout, stderr = self._output.open(doing)
         ends = [stdout, stderr]
         try:
             theirs, self._life = os.pipe()
             ends.append(theirs)
-            numbers = (jobs.fileno(), outcomes.fileno(), theirs)
+            numbers = (jobs.fileno(), outcomes.fileno(), theirs, board.fileno())
             self._process = subprocess.Popen(
                 # -P: the user's folder comes onto the import path later, behind what mlq itself needs
                 [sys.executable, "-P", "-m", "mlq_cli.worker.child", *map(str, numbers)],
@@ -171,122 +159,95 @@ class ProcessHost:
 
 
 class Executor:
-    """One executor and the jobs it holds, in the order in which it runs them."""
+    """One executor. What it runs is read from its board; the jobs themselves are in the lane's slices."""
 
-    def __init__(self, host: Host, settings: dict[str, Any]) -> None:
+    def __init__(self, host: Host, settings: dict[str, Any], jobs: socket.socket, slices: Slices) -> None:
+        """`jobs` is the end of the line that it receives from. Raises OSError when it cannot be started."""
         self._host = host
-        self._settings = settings
-        self._sender = JobSender()
+        self._slices = slices
         outcomes, theirs = outcome_pair()
         limit = settings["limit"]  # of a result, and of the short result beside it
         self.reader = FrameReader(outcomes, 2 * limit + (1 << 20) if limit else 0)
-        self.jobs: dict[str, Sent] = {}
+        self.board = Board()
         self.ready = False
         self.launched_at = boot_time()
         self.ready_at: float | None = None  # by the same clock
         self.leaving = False  # it takes no more jobs
         self.width = 1  # jobs it runs at a time
-        self.done = 0
-        self.began = time.monotonic()  # when the first of `jobs` was begun
-        self.pace: float | None = None  # seconds a job takes, lately
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
-        self._sent_at: dict[str, float] = {}  # when each of `jobs` was sent; what runs many begins them at once
+        self.looked_at = 0  # the mark at which its unsent outcomes were read
         try:
-            host.launch(self._sender.child_end, theirs, self._doing)
-            if not self._sender.send(msgpack.packb(settings)):
-                raise OSError("it does not take its settings")
+            host.launch(jobs, theirs, self.board, self._doing)
+            outcomes.sendall(msgpack.packb(settings))
         except OSError:
             self.close()
             raise
         finally:
             theirs.close()
+            self.board.close_file()
 
     @property
     def pid(self) -> int | None:
         """Its process, if it is one of its own."""
         return self._host.pid
 
+    # --- what it runs ----------------------------------------------------------------------------------------------
+    def noted(self) -> list[Begun]:
+        """Return what it has noted in each of its places."""
+        return [self.board.begun(slot) for slot in range(self.width)]
+
+    def begun(self) -> list[tuple[Sent, Begun]]:
+        """Return the jobs that it has begun and that have no outcome yet."""
+        return [(job, begun) for begun in self.noted() if (job := self._slices.at(begun.mark)) is not None]
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs any job."""
+        return bool(self.begun())
+
     def running(self) -> frozenset[str]:
-        """Return the jobs that it has begun."""
-        return frozenset(islice(self.jobs, self.width))
+        """Return the ids of the jobs that it runs."""
+        return frozenset(job.id for job, _ in self.begun())
+
+    def runs_since(self) -> float | None:
+        """Return when the job began that it runs alone, None when it runs none, or many at a time."""
+        if self.width > 1:
+            return None
+        begun = self.board.begun()
+        return begun.at if self._slices.at(begun.mark) is not None else None
 
     def _doing(self) -> Doing:
         """Say what it does, to the thread that reads what it prints."""
-        try:
-            job = next(iter(self.jobs), None)
-        except RuntimeError:  # they have just changed
-            job = None
-        alone = f"job {job}" if job else "an executor"
-        return Doing(self.done, alone if self.width == 1 else "what runs in an executor of async functions")
-
-    # --- giving it work --------------------------------------------------------------------------------------------
-    def room(self) -> int:
-        """Return how many more jobs it should get: as many as it can do in SPAN, at least one."""
-        if not self.ready or self.leaving:
-            return 0
-        pace = self.pace
         if self.width > 1:
-            depth = self.width
-        elif pace is None or (self.jobs and time.monotonic() - self.began > SPAN):
-            depth = 1  # nothing is known yet, or it is busy with a long one right now
-        else:
-            depth = DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
-        return max(0, depth - len(self.jobs))
-
-    def send(self, job: Sent) -> bool:
-        """Give it a job; False when it can hold no more, or is no more."""
-        try:
-            if not self._sender.send(job.record):
-                return False
-        except OSError:
-            return False
-        if not self.jobs:
-            self.began = time.monotonic()
-        self.jobs[job.id] = job
-        if self.width > 1:
-            self._sent_at[job.id] = time.monotonic()
-        return True
-
-    def take_back(self) -> list[Sent]:
-        """Return the jobs that it has not begun and now never will; what is left in `jobs` has been begun."""
-        if not self.ready:
-            return []  # it holds no jobs yet, and must not lose its settings
-        back = []
-        for record in self._sender.take_back():
-            job_id = msgpack.unpackb(record, raw=True)[0].decode()
-            if (job := self.jobs.pop(job_id, None)) is not None:
-                back.append(job)
-        return back
-
-    def stuck(self, now: float) -> bool:
-        """Whether jobs wait behind one that takes its time."""
-        return len(self.jobs) > self.width and now - self.began > STUCK
-
-    def slow(self) -> None:
-        """Note that it takes longer than was thought, so that it is given less ahead."""
-        self.pace = max(self.pace or 0.0, STUCK)
-
-    # --- hearing from it -------------------------------------------------------------------------------------------
-    def finished(self, job_id: str, seconds: float) -> Sent | None:
-        """Note that it has run a job, and return that job; None for one it does not hold."""
-        job = self.jobs.pop(job_id, None)
-        if self.width > 1:
-            self._sent_at.pop(job_id, None)
-        self.began = time.monotonic()
-        self.done += 1
-        self.pace = seconds if self.pace is None else self.pace + 0.2 * (seconds - self.pace)
-        return job
+            return Doing(0, "what runs in an executor of async functions")
+        mark = self.board.begun().mark
+        job = self._slices.at(mark)
+        return Doing(mark, f"job {job.id}" if job else "an executor")
 
     def overrun(self, now: float, default: float | None) -> list[Sent]:
         """Return the jobs that run longer than they may."""
         late = []
-        for job in islice(self.jobs.values(), self.width):
+        for job, begun in self.begun():
             limit = job.timeout or default
-            if limit is not None and now - self._sent_at.get(job.id, self.began) > limit:
+            if limit is not None and now - begun.at > limit:
                 late.append(job)
         return late
+
+    def next_look(self, now: float, default: float | None) -> float:
+        """Return the seconds until `overrun` may become true, or until it should be looked whether it lives."""
+        times = [LOOK]
+        for job, begun in self.begun():
+            limit = job.timeout or default
+            if limit is not None:
+                times.append(begun.at + limit - now)
+        return min(times)
+
+    # --- its life --------------------------------------------------------------------------------------------------
+    def became_ready(self, width: int) -> None:
+        """Note that it takes jobs, and how many at a time."""
+        self.ready, self.width, self.ready_at = True, min(width, WIDTH), boot_time()
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""
@@ -295,20 +256,11 @@ class Executor:
 
     def lingers(self, now: float) -> bool:
         """Whether it has nothing left to do, was to end, and does not: a thread or an exit handler of a job hangs."""
-        if self.jobs:
+        if not self.leaving:
+            return False
+        if self.busy:
             self._idle_since = now
-        return self.leaving and now - self._idle_since > LINGER
-
-    def next_look(self, now: float, default: float | None) -> float:
-        """Return the seconds until `stuck` or `overrun` may become true."""
-        times = [LOOK]
-        if len(self.jobs) > self.width:
-            times.append(self.began + STUCK - now)
-        for job in islice(self.jobs.values(), self.width):
-            limit = job.timeout or default
-            if limit is not None:
-                times.append(self._sent_at.get(job.id, self.began) + limit - now)
-        return min(times)
+        return now - self._idle_since > LINGER
 
     def ended(self) -> str | None:
         """Return how it ended, None while it lives. One that no longer speaks is ended for it."""
@@ -324,20 +276,11 @@ class Executor:
                 how = "closed the pipe to its worker"
         return how or ("killed" if self.killed else None)
 
-    def became_ready(self, width: int) -> None:
-        """Note that it takes jobs, and how many at a time."""
-        self.ready, self.width, self.ready_at = True, width, boot_time()
-
     # --- ending it -------------------------------------------------------------------------------------------------
     @property
     def guarded(self) -> bool:
         """Whether it would end if the worker were killed now."""
         return self._host.guarded()
-
-    def ask_to_stop(self) -> None:
-        """Let it end when it has run what it holds."""
-        self.leave()
-        self._sender.stop()
 
     def kill(self) -> None:
         """End it at once."""
@@ -356,10 +299,9 @@ class Executor:
         return self._host.last_words()
 
     def close(self) -> None:
-        """Let go of it: end what it left behind, close its sockets."""
+        """Let go of it: end what it left behind, close its socket."""
         self._host.kill()
         self._host.last_words()
-        self._sender.close()
         self.reader.socket.close()
 
     @property

@@ -13,10 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgpack
-
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.rules import rules_of
+from mlq_cli.worker.board import Board
 from mlq_cli.worker.child import Executing, start
 from mlq_cli.worker.executor import Host
 from mlq_cli.worker.lane import Lane
@@ -24,7 +23,7 @@ from mlq_cli.worker.listeners import Listener, listener_of
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.output import Doing
-from mlq_cli.worker.pipe import JobReceiver
+from mlq_cli.worker.pipe import read_settings
 from mlq_cli.worker.run import about_this, callback_lane, executor_settings, reaper_worker, sweeping, worker_name
 from mlq_cli.worker.worker import Worker
 
@@ -48,20 +47,20 @@ class ThreadHost:
         """The process that it is: none of its own."""
         return None
 
-    def launch(self, jobs: socket.socket, outcomes: socket.socket, doing: Callable[[], Doing]) -> None:
-        """Start it with its two sockets."""
-        receiver, theirs = JobReceiver(jobs.dup()), outcomes.dup()
-        self._thread = threading.Thread(target=self._run, args=(receiver, theirs), daemon=True, name="mlq-executor")
+    def launch(self, jobs: socket.socket, outcomes: socket.socket, board: Board, doing: Callable[[], Doing]) -> None:
+        """Start it with its two sockets and its board."""
+        ends = (jobs.dup(), outcomes.dup(), board)
+        self._thread = threading.Thread(target=self._run, args=ends, daemon=True, name="mlq-executor")
         self._thread.start()
 
-    def _run(self, receiver: JobReceiver, outcomes: socket.socket) -> None:
+    def _run(self, jobs: socket.socket, outcomes: socket.socket, board: Board) -> None:
         _running.listeners = self._listeners
-        with receiver.socket, outcomes:
+        with jobs, outcomes:
             try:
-                executing = Executing(receiver, outcomes, msgpack.unpackb(receiver.receive()))
+                executing = Executing(jobs, outcomes, board, read_settings(outcomes))
                 executing.listeners = self._listeners  # shared: what is added later runs for the next message
                 start(executing, lambda: None)
-            except OSError:
+            except (OSError, EOFError):
                 pass  # the worker has closed the sockets: it is done with us
 
     def died(self) -> str | None:

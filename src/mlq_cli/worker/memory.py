@@ -27,7 +27,7 @@ class MemoryLimit:
             return
         self._look_at = now + EVERY
         for executor in executors:
-            if executor.jobs and not executor.killed and (used := resident_bytes(executor.pid)) > self._limit:
+            if executor.busy and not executor.killed and (used := resident_bytes(executor.pid)) > self._limit:
                 executor.condemn(
                     "MemoryLimit",
                     f"its executor used {used / 2**20:,.0f} MiB of memory, over the limit of"

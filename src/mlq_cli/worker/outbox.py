@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.store.base import Held, Progress
-from mlq_cli.worker.executor import Sent
+from mlq_cli.worker.slices import Sent
 
 
 @dataclass(slots=True)

@@ -63,6 +63,11 @@ class Printed:
             return shown + b"\n"
         return b""
 
+    def let_go(self) -> None:
+        """Ask the executor no more: it would hold on to itself through this, and to its memory and descriptors."""
+        last = self._doing()
+        self._doing = lambda: last
+
     def last_words(self) -> bytes:
         """Return what was written to stderr last; of a fatal error rather the beginning, which tells what it was."""
         text = self.last
@@ -175,6 +180,7 @@ class Output:
                 return
             self._watched.remove(printed)
             self._tell(printed, False)
+        printed.let_go()
         self._late = not printed.over.wait(_PATIENCE / 20 if self._late else _PATIENCE)
 
     def _tell(self, printed: Printed, came: bool) -> None:

@@ -36,6 +36,7 @@ TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long befo
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 SILENCE = 30.0  # seconds for which a worker that says nothing is still shown
+MEANWHILE = 0.5  # seconds for which executors are heard before Redis' answer is waited for in earnest
 FAREWELL = 2.0  # seconds that idle executors get for their exit handlers when the worker ends
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
@@ -68,6 +69,7 @@ class Worker:
         self._chore = chore
         self._chore_at = 0.0
         self._selector = selectors.DefaultSelector()
+        self._voices = selectors.DefaultSelector()  # executors only: who is heard while Redis is at work
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
@@ -186,14 +188,24 @@ class Worker:
         if self._chore is not None and now >= self._chore_at:
             self._do_chore(self._chore, now)
 
-    def _meanwhile(self) -> None:
-        """While Redis works on a turn, hand out what the last one brought and hear what executors have said."""
+    def _meanwhile(self, answer: int) -> None:
+        """While Redis works on a turn, hand out what the last one brought and hear what executors say."""
         self._check_leases()
         for lane in self._lanes:
             lane.dispatch()
-            for executor in list(lane.executors.values()):
-                if not executor.reader.ended:
-                    lane.hear(executor)
+        give_up_at = time.monotonic() + MEANWHILE
+        self._voices.register(answer, selectors.EVENT_READ)
+        try:
+            while (left := give_up_at - time.monotonic()) > 0:
+                heard = [key for key, _ in self._voices.select(left)]
+                for key in heard:
+                    if key.data is not None:
+                        key.data()
+                if any(key.data is None for key in heard):
+                    return
+                self._check_leases()
+        finally:
+            self._voices.unregister(answer)
 
     def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
         try:
@@ -288,7 +300,7 @@ class Worker:
             return
         self._end_what_runs()
         for lane in self._lanes:
-            lane.give_back()
+            lane.give_back_unbegun()
         self._fence.renewed(boot_time())  # of the leases that are left, which are none
 
     def _end_what_runs(self) -> None:
@@ -304,12 +316,14 @@ class Worker:
                 self._left(executor)
 
         self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
+        self._voices.register(executor.reader.socket, selectors.EVENT_READ, hear)
 
     def _left(self, executor: Executor) -> None:
-        try:
-            self._selector.unregister(executor.reader.socket)
-        except (KeyError, ValueError):
-            pass  # already, when its pipe ended
+        for selector in (self._selector, self._voices):
+            try:
+                selector.unregister(executor.reader.socket)
+            except (KeyError, ValueError):
+                pass  # already, when its pipe ended
 
     # --- stopping --------------------------------------------------------------------------------------------------
     def _stopping(self, now: float, stopped: bool) -> bool:
@@ -334,6 +348,7 @@ class Worker:
                 self._left(executor)
                 executor.close()
             lane.executors.clear()
+            lane.close()
             self._bells.hang_up(lane)
         if self._outage.since is None:
             goodbye = self._store.heartbeat(self._name, [], rules=self._rules, life=0.0, about=self._about)
@@ -343,6 +358,7 @@ class Worker:
                 pass  # it will be forgotten by itself
         self._fence.close()
         self._selector.close()
+        self._voices.close()
         self._wake_up.close()
         self._woken.close()
 

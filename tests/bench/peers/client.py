@@ -1,4 +1,4 @@
-"""The client of one contestant, run in its environment: `client.py MODULE post|bulk|latency COUNT BYTES|mixed`.
+"""The client of one contestant, run in its environment: `client.py MODULE post|bulk|latency COUNT BYTES|mixed|warm-up`.
 
 A contestant's module has `post(msgs)` for one at a time, `bulk(msgs)` for its best way to post many, and
 `latency(msg)` for post and wait; each may be a coroutine function. Prints JSON.
@@ -25,6 +25,8 @@ def messages(count, size):
     for number in range(count):
         if size == "mixed":
             yield {"i": number, "sleep": sleep_of(number)}
+        elif size == "warm-up":
+            yield {"i": -1, "sleep": 0.05}
         elif size == "0":
             yield {"i": 7}
         else:
@@ -58,9 +60,9 @@ async def main(module, verb, count, size):
     if verb == "latency":
         answer = {"seconds": await round_trips(contestant.latency, int(count))}
     else:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         await called(getattr(contestant, verb), messages(int(count), size))
-        answer = {"seconds": time.perf_counter() - began}
+        answer = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - used}
     if hasattr(contestant, "end"):
         await called(contestant.end)
     return answer

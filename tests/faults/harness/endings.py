@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mlq_cli import MLQ, State
 from mlq_cli.model.job import TERMINAL
-from mlq_cli.store.redis.layout import STATE
+from mlq_cli.store.redis import layout
 from tests_support import wait_until
 
 
@@ -36,6 +36,5 @@ def assert_each_ended_once(mlq: MLQ, ids: Sequence[str], state: State = State.SU
 
 def members(mlq: MLQ, queue: str = "default") -> Counter[str]:
     """Return how many state sets of the queue each job is in."""
-    keys = [("ZRANGE", STATE(mlq.namespace, queue, state), 0, -1) for state in State]
-    found = mlq.store._read(keys)  # type: ignore[attr-defined]
+    found = mlq.store._read([layout.members(mlq.namespace, queue, state) for state in State])  # type: ignore[attr-defined]
     return Counter(job_id.decode() for answer in found for job_id in answer)

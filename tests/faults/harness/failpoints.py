@@ -16,7 +16,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 import msgpack
 
 from mlq_cli.model.errors import StoreUnavailable
-from mlq_cli.store.base import Call
+from mlq_cli.store.base import Call, Meanwhile
 from mlq_cli.store.redis.connect import Endpoint
 from mlq_cli.store.redis.store import RedisStore
 from mlq_cli.store.redis.waiting import RedisBell
@@ -114,7 +114,7 @@ class FailingStore(RedisStore):
         super().__init__(endpoint, namespace)
         self._points = points
 
-    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
         answers = []
         for call in calls:
             place = place_of(call)

@@ -78,7 +78,7 @@ def _pages(wire: Wire, namespace: str) -> Iterator[list[str]]:
 def _read_page(
     final: Final, store: RedisStore, wire: Wire, ids: Sequence[str], sets: dict[str, list[tuple[str, str]]]
 ) -> None:
-    tokens = wire.exchange([("HGET", layout.JOB(store.namespace, job_id), "token") for job_id in ids])
+    tokens = wire.exchange([("HGET", layout.JOB(store.namespace, job_id), layout.field("token")) for job_id in ids])
     for record, token in zip(store.records(ids), tokens, strict=True):
         assert record is not None
         job_id, queue, state = record["id"], record["queue"], record["state"]

@@ -9,7 +9,7 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.values import pack
 from mlq_cli.store.base import Call, Claims, Held, Progress
-from mlq_cli.worker.context import Job
+from mlq_cli.worker.context import Job, jobs_in
 from simulation.witness import Said
 from simulation.world import QUEUES, RULES, SilenceError, World
 
@@ -128,7 +128,7 @@ class SimulatedWorker:
         for job in claims.jobs:
             for older in [held for held in self._running if held.id == job.id]:
                 self._drop(older)
-            held = Held(job.id, Job(job.record).token)
+            held = Held(job.id, Job(next(jobs_in(job.record))).token)
             self._running[held] = self._world.time + self._world.dice.choice([0.1, 0.1, 0.5, 0.5, 2.0, 2.0, 20.0, 60.0])
             self._world.begins(self.name, held)
             self._beat_at = min(self._beat_at, self._world.time + BEAT_BUSY)

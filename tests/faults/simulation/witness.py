@@ -14,6 +14,7 @@ from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import unpack
 from mlq_cli.store.base import Held
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.codec import attempt_of
 from timed_store import TimedStore
 
 LIVE = (State.SCHEDULED, State.QUEUED, State.RUNNING)
@@ -47,7 +48,7 @@ class Seen:
     token: str
     attempt: int
     retries: int
-    fields: dict[bytes, bytes]
+    fields: dict[str, bytes]
 
 
 class Witness:
@@ -78,7 +79,7 @@ class Witness:
         self.jobs.update(now)
         self.live = set(scores)
         (pulse,) = self._store._read([("HMGET", layout.PULSE(self._store.namespace), "heard_at", "grace_until")])
-        self._heard_at, self._grace_until = (float(value) if value else 0.0 for value in pulse)
+        self._heard_at, self._grace_until = (float(value) / 1e6 if value else 0.0 for value in pulse)
 
     def _live_scores(self) -> dict[str, tuple[str, State, float]]:
         places = [(queue, state) for queue in self._queues for state in LIVE]
@@ -88,25 +89,25 @@ class Witness:
         for (queue, state), flat in zip(places, found, strict=True):
             for job_id, score in zip(flat[::2], flat[1::2], strict=True):
                 assert job_id.decode() not in scores, f"{job_id!r} is in two sets"
-                scores[job_id.decode()] = (queue, state, float(score))
+                scores[job_id.decode()] = (queue, state, float(score) / (1 if state is State.QUEUED else 1e6))
         return scores
 
-    def _hashes(self, ids: Iterable[str]) -> list[tuple[str, dict[bytes, bytes]]]:
+    def _hashes(self, ids: Iterable[str]) -> list[tuple[str, dict[str, bytes]]]:
         ids = sorted(ids)
         flat = self._store._read([("HGETALL", layout.JOB(self._store.namespace, job_id)) for job_id in ids])
-        return [(i, dict(zip(each[::2], each[1::2], strict=True))) for i, each in zip(ids, flat, strict=True)]
+        return [(job_id, layout.record_of(each)) for job_id, each in zip(ids, flat, strict=True)]
 
-    def _seen(self, job_id: str, raw: dict[bytes, bytes], scores: dict[str, tuple[str, State, float]]) -> Seen:
+    def _seen(self, job_id: str, raw: dict[str, bytes], scores: dict[str, tuple[str, State, float]]) -> Seen:
         assert raw, f"job {job_id} is lost: it has no record"
-        state, queue = State(raw[b"state"].decode()), raw[b"queue"].decode()
+        state, queue = layout.state_of(raw["state"]), raw.get("queue", b"default").decode()
         score = 0.0
         if job_id in scores:
             assert scores[job_id][:2] == (queue, state), f"job {job_id} says {state} and is in {scores[job_id]}"
             score = scores[job_id][2]
         else:
             assert state in ENDED, f"job {job_id} is {state} and in no set: it is lost"
-        token = raw.get(b"token", b"").decode()
-        return Seen(state, score, token, int(raw.get(b"attempt", b"0")), int(raw.get(b"retries", b"0")), raw)
+        token = raw.get("token", b"").decode()
+        return Seen(state, score, token, attempt_of(raw), int(raw.get("retries", b"0")), raw)
 
     # --- judging ---------------------------------------------------------------------------------------------------
     def _judge(self, job_id: str, before: Seen | None, after: Seen, said: Said) -> None:
@@ -127,8 +128,8 @@ class Witness:
             self.seen[after.state.value] += 1
 
     def _is_new(self, job_id: str, after: Seen, said: Said) -> None:
-        if after.fields[b"queue"] == CALLBACKS.encode():
-            told = unpack(after.fields[b"msg"])["job_id"]
+        if after.fields.get("queue") == CALLBACKS.encode():
+            told = unpack(after.fields["msg"])["job_id"]
             self.told[told] += 1
         else:
             self.made[said.post] += 1
@@ -161,7 +162,7 @@ class Witness:
         if stays:
             assert after.attempt == before.attempt and after.retries == before.retries, where
             assert after.score == before.score or holder_spoke, f"a stranger renewed: {where}"
-            same = after.fields.get(b"progress") == before.fields.get(b"progress")
+            same = after.fields.get("progress") == before.fields.get("progress")
             assert same or held in said.progress, f"a stranger said how far it is: {where}"
             return
         if after.state is State.CANCELED:
@@ -173,7 +174,7 @@ class Witness:
             self.seen["released"] += 1
         else:
             over = before.score <= said.now and held not in said.renewed and self._may_reap(said.now)
-            started = float(before.fields[b"processing_started"])
+            started = int(before.fields["processing_started"]) / 1e6
             overdue = said.allowed is not None and said.now - started > said.allowed
             assert over or overdue, f"it was taken from its holder: {where}"
             assert after.retries == before.retries + 1, where
@@ -192,10 +193,10 @@ class Witness:
         assert after.attempt == before.attempt, where
         if kind == "done":
             assert after.state is State.SUCCEEDED, where
-            assert unpack(after.fields[b"result"]) == held.token, f"another attempt's result: {where}"
+            assert unpack(after.fields["result"]) == held.token, f"another attempt's result: {where}"
         else:
             assert after.state in (State.SCHEDULED, State.DEAD), where
-            counter = {"error": b"failures", "crash": b"crashes", "unknown": b"retries"}[kind]
+            counter = {"error": "failures", "crash": "crashes", "unknown": "retries"}[kind]
             counts = [int(seen.fields.get(counter, b"0")) for seen in (before, after)]
             assert counts[1] == counts[0] + 1, where
         self.seen[kind] += 1
@@ -238,6 +239,6 @@ class Witness:
         for name in ("succeeded", "canceled", "dead", "claimed", "lost"):
             assert sum(each.stats.get(name, 0) for each in counts.values()) == self.seen[name], name
         for job_id, job in self.jobs.items():
-            with_callback = b"callback" in job.fields
+            with_callback = "callback" in job.fields
             assert self.told[job_id] == self.ends[job_id] * with_callback, f"job {job_id} was told of wrongly"
             assert not at_rest or job.state in ENDED, f"job {job_id} never ended: {job}"

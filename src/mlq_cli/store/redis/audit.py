@@ -1,6 +1,7 @@
 """The walk over everything that a namespace keeps in Redis, page by page, in constant memory.
 
-    SCAN, every key    ─▶ is it ours, of the right type, without a time to live?  ─┐
+    LRANGE, every list ─▶ who has succeeded? ──────────────────────────────────────┐
+    SCAN, every key    ─▶ is it ours, of the right type, without a time to live?  ─┤
     ZSCAN, every set   ─▶ who stands in it? ──────────────────────────────────────┤
                                                               audit.lua judges ids ┘─▶ Tally ─▶ Finding
 
@@ -23,19 +24,20 @@ from mlq_cli.store.base import Call
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.defects import DEFECTS, finding_of
 from mlq_cli.store.redis.link import Command
+from mlq_cli.store.redis.listed import Listed
 
 PAGE = 100  # ids judged in one call: about a millisecond of Redis
 SCANNED = 480  # keys of the server looked at in one SCAN, which may answer some more
 STANDING = 80  # entries of a set looked at in one ZSCAN, likewise: mostly they fit into one page
+SETS = [state for state in State if state is not State.SUCCEEDED]
+NEW = "new"  # of a record: its id was in no list that was read
 EXAMPLES = 3
 KNOWN_APART = 1000  # of each defect, told apart from one that SCAN showed twice
 A_DAY = 86_400.0
 
-_TYPES = {"sorted set": "zset"}
-
 Read = Callable[[Sequence[Command]], list[Any]]
 Ask = Callable[[Call[list[str]]], list[str]]
-Seen = tuple[str, str, str]  # id, where it was seen, queue
+Seen = tuple[str, str, str, str]  # id, where it was seen, queue, place in a list or whether it is in one
 
 
 class Audit:
@@ -50,7 +52,7 @@ class Audit:
         self._ask = ask
         self._looked = looked
         self._repair = repair
-        self._named = {
+        self._named: dict[str, Any] = {
             "repair": repair,
             "lease": rules.lease,
             "patience": 2 * rules.lease + 60,
@@ -59,10 +61,12 @@ class Audit:
         self._tally = Tally()
         self._queues: set[str] = set()  # that have a state set
         self._unusable: set[str] = set()  # names of keys of the wrong type
+        self._succeeded = Listed()
         self._keys = self._jobs = self._entries = 0
 
     def findings(self) -> Iterator[Finding]:
         """Walk, and yield what there is to say: first what was looked at, then each defect."""
+        self._walk_lists()
         self._walk_keys()
         self._walk_sets()
         found = list(self._tally.findings(repaired=self._repair))
@@ -74,6 +78,35 @@ class Audit:
             f"looked at {_counted(self._jobs, 'job')} and {_counted(self._keys, 'key')}{well}",
         )
         yield from found
+
+    # --- the lists of the succeeded --------------------------------------------------------------------------------
+    def _walk_lists(self) -> None:
+        (time,) = self._read([("TIME",)])
+        self._named |= {"began": float(time[0]) + float(time[1]) / 1e6, "read": {}}
+        key = layout.QUEUES(self._namespace)
+        (kind,) = self._read([("TYPE", key)])
+        queues = self._read([("SMEMBERS", key)])[0] if kind == b"set" else []
+        for queue in sorted(name.decode(errors="surrogateescape") for name in queues):
+            if _is_queue(queue):
+                self._walk_list(queue)
+
+    def _walk_list(self, queue: str) -> None:
+        """Read from the newest down: what leaves at the old end meanwhile hides nobody from us."""
+        key = layout.STATE(self._namespace, queue, State.SUCCEEDED)
+        (kind,) = self._read([("TYPE", key)])
+        if kind not in (b"list", b"none"):
+            return
+        (length,) = self._read([("LLEN", key)])
+        for end in range(length, 0, -PAGE):
+            first = max(0, end - PAGE)
+            (ids,) = self._read([("LRANGE", key, first, end - 1)])
+            for job_id in ids:
+                self._succeeded.add(job_id)
+            self._entries += len(ids)
+            place = layout.STATES[State.SUCCEEDED]
+            names = [job_id.decode(errors="surrogateescape") for job_id in ids]
+            self._judge([(name, place, queue, str(first + at)) for at, name in enumerate(names)])
+        self._named["read"][queue] = True
 
     # --- the keys --------------------------------------------------------------------------------------------------
     def _walk_keys(self) -> None:
@@ -104,7 +137,7 @@ class Audit:
             self._tally.add("foreign", whole)
             return
         expected, values = known
-        if kind != _TYPES.get(expected.type, expected.type):
+        if kind != layout.type_of(expected, values):
             self._tally.add("wrong-type", whole)
             self._unusable.add(name)
             return
@@ -116,12 +149,13 @@ class Audit:
             self._queues.add(values[0])
         elif expected in (layout.JOB, layout.MSG, layout.RESULT):
             self._jobs += expected is layout.JOB
-            yield values[0], expected.name, ""
+            listed = values[0].encode(errors="surrogateescape") in self._succeeded
+            yield values[0], expected.name, "", "" if listed else NEW
 
     # --- the state sets --------------------------------------------------------------------------------------------
     def _walk_sets(self) -> None:
         for queue in sorted(self._queues | self._listed()):
-            for state in State:
+            for state in SETS:
                 name = layout.STATE(self._namespace, queue, state)
                 if name.removeprefix(self._prefix) not in self._unusable:
                     self._walk_set(name, queue, state)
@@ -146,7 +180,7 @@ class Audit:
             ids = [member.decode(errors="surrogateescape") for member in flat[::2]]
             self._entries += len(ids)
             for first in range(0, len(ids), PAGE):
-                self._judge([(job_id, state.value, queue) for job_id in ids[first : first + PAGE]])
+                self._judge([(job_id, layout.STATES[state], queue, "") for job_id in ids[first : first + PAGE]])
             if int(cursor) == 0:
                 return
 
@@ -162,9 +196,9 @@ class Audit:
 
     def _example(self, seen: Seen, word: str) -> str:
         """Return what a person needs to find it."""
-        job_id, place, queue = seen
+        job_id, place, queue, _ = seen
         if queue:
-            return f"{job_id} in {queue}:{place}"
+            return f"{job_id} in {queue}:{layout.state_of(place.encode())}"
         return job_id if place == layout.JOB.name and word != "corrupt" else f"{self._prefix}{place}:{job_id}"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mlq_cli.model.errors import MlqError
+from mlq_cli.store.base import Meanwhile
 from mlq_cli.store.redis.link import Command, ErrorAnswer, Link
 from mlq_cli.store.redis.refusals import SEND_AGAIN, translated, word_of
 from mlq_cli.store.redis.url import read_url
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOADING_SECONDS = 4.0  # to wait for a server that is reading its data
 WATCH_SECONDS = 1.0  # between two looks whether an endpoint still leads where it did
+REMEMBERED = 30.0  # for which an answer is safely remembered (lib/once.lua); later, to send again could post again
 MOVING_SECONDS = 2.0  # to look for the node that jobs have moved to
 ONCE_MORE = 0.01  # seconds in which a node that nobody looks for is tried again: its name may mean another one by now
 
@@ -85,7 +87,7 @@ class Wire:
         """Where this leads, for people."""
         return self.endpoint.address
 
-    def exchange(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def exchange(self, commands: Sequence[Command], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send commands in one write and return their answers; an error answer stands in its place as an ErrorAnswer.
 
         Whatever is sent here is harmless to send again. What a node refused because it is the wrong one, a demoted
@@ -120,10 +122,11 @@ class Wire:
             answers = answers[:first] + self._attempt(commands[first:])
         return answers
 
-    def _attempt(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def _attempt(self, commands: Sequence[Command], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send and receive once. A connection that breaks is replaced once.
 
-        Silence is not answered with a second try: it has taken long enough.
+        Silence is not answered with a second try: it has taken long enough. Nor is one made after a `meanwhile` of so
+        long that the answer to the first may be forgotten.
         """
         broken = False
         while True:
@@ -131,8 +134,10 @@ class Wire:
             try:
                 link.send(commands)
                 if meanwhile is not None:
-                    meanwhile()
+                    began = time.monotonic()
+                    meanwhile(link.fileno())
                     meanwhile = None
+                    broken = broken or time.monotonic() - began > REMEMBERED
                 answers = link.receive(len(commands))
             except OSError as error:
                 link.disconnect()

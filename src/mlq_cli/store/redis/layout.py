@@ -1,7 +1,7 @@
 """Every key that mlq has in Redis, named in one place.
 
-The Lua chapter `keys` (`state_key(queue, state)` and so on), the readers in `store.py` and the page
-`docs/internals/wire-format.md` are made from `LAYOUT`; a test fails on any key that matches none of it.
+What scripts call `state_key(queue, state)` or `TOKEN` (see `scripts.py`), the readers in `store.py` and the page
+`docs/internals/wire-format.md` are made from this; a test fails on any key that matches none of it.
 All keys begin with `mlq:{namespace}:`. The braces make the namespace the hash tag: in a cluster one namespace lives in
 one slot, so a script is atomic across its queues.
 """
@@ -9,8 +9,13 @@ one slot, so a script is atomic across its queues.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
+
+from mlq_cli.model.errors import MlqError
+from mlq_cli.model.job import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +48,18 @@ class Key:
         """Whether `key` is one of this kind."""
         return key.startswith(prefix(namespace)) and self.read(key.removeprefix(prefix(namespace))) is not None
 
-    @property
-    def lua(self) -> str:
-        """The Lua that names this key: a function of the pattern's values, or a constant."""
-        parts = [
-            f"'{part}'" if i % 2 == 0 else part for i, part in enumerate(re.split(r"<(\w+)>", self.pattern)) if part
-        ]
-        expression = " .. ".join(["P", *parts])
-        if not self.parameters:
-            return f"local {self.name}_key = {expression}"
-        return f"local function {self.name}_key({', '.join(self.parameters)}) return {expression} end"
+    def lua(self, *values: str) -> str:
+        """Return the Lua expression that names this key, for expressions of the values. Raises ValueError."""
+        if len(values) != len(self.parameters):
+            raise ValueError(f"{self.name}_key takes {self.parameters}")
+        given = iter(values)
+        parts = ["P"]
+        for i, part in enumerate(re.split(r"<(\w+)>", self.pattern)):
+            if i % 2:
+                parts.append(f"NAMES[{next(given)}]" if part == "state" else next(given))
+            elif part:
+                parts.append(f"'{part}'")
+        return " .. ".join(parts)
 
 
 @cache
@@ -61,13 +68,19 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 
 JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until forgotten")
-MSG = Key("msg", "msg:<id>", "string", "its message, when over 64 bytes of msgpack", "as the job")
-RESULT = Key("result", "result:<id>", "string", "its result, when over 64 bytes of msgpack", "as the job")
+MSG = Key("msg", "msg:<id>", "string", "its message, when over 252 bytes of msgpack", "as the job")
+RESULT = Key("result", "result:<id>", "string", "its result, when over 252 bytes of msgpack", "as the job")
 STATE = Key(
-    "state", "q:<queue>:<state>", "sorted set", "ids of the queue's jobs in that state; scores below", "for ever"
+    "state",
+    "q:<queue>:<state>",
+    "sorted set",
+    "ids of the queue's jobs in that state; scores below. `succeeded` is a list, in the order of ending",
+    "for ever",
 )
+#: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
+SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
-STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue", "for ever")
+STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue; `…_us`: microseconds", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
 QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job", "for ever")
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
@@ -80,7 +93,7 @@ CLAIM = Key(
     "claim",
     "claim:<lane>",
     "string",
-    "token and ids of a worker's last claim, to answer it again",
+    "token of a worker's last claim, then its ids as msgpack, to answer it again",
     "an hour",
     expires=True,
 )
@@ -103,38 +116,92 @@ SCORES = {
     "blocked": "when it was posted",
     "queued": "its place: the priority band (higher first), then its number",
     "running": "until when its lease lasts",
-    "succeeded": "when it ended; retention counts from here",
+    "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
     "dead": "when it ended; kept for ever unless `retention.dead_age` says otherwise",
 }
 
+
+class Field(NamedTuple):
+    """One field of a job's hash. A job is mostly names of fields, so they are stored in one or two letters."""
+
+    stored: str
+    meaning: str
+
+
 JOB_FIELDS = {
-    "state": "one of the seven; always the same as the sorted set it is in",
-    "queue": "name of its queue",
-    "timestamp": "when it was posted",
-    "msg": "the message as msgpack, when at most 64 bytes",
-    "priority": "when not 0",
-    "seq": "its number, when its id was brought along by the caller",
-    "retries_allowed": "reruns after an exception, when the post said so",
-    "timeout": "seconds one attempt may take, when the post said so",
-    "callback": "URL, when there is one",
-    "generation": "how many jobs stand above it, each posted by the one before, when there are any",
-    "functions": "names of the listeners to run as msgpack, when the post said so",
-    "worker": "name of the worker that claimed it last",
-    "token": "the fence: random, new with each claim; an outcome counts only with it",
-    "attempt": "claims so far that were not given back unspent",
-    "processing_started": "when the attempt was claimed; once it has succeeded, when its listener began",
-    "processing_finished": "when the job ended",
-    "progress": "what the listener said last, as msgpack",
-    "short_result": "text, when the listener gave one",
-    "result": "the result as msgpack, when at most 64 bytes",
-    "failures": "attempts that ended in an exception or a timeout",
-    "crashes": "attempts whose executor died",
-    "retries": "attempts whose worker vanished, or had none of the functions",
-    "error": "what went wrong last, as text",
-    "error_type": "its type",
-    "traceback": "its traceback, or what is known of a crash",
+    "state": Field("s", "one of the seven, as a letter (below); always the same as the set or list it is in"),
+    "queue": Field("q", "name of its queue, when not `default`"),
+    "timestamp": Field("t", "when it was posted"),
+    "msg": Field("m", "the message as msgpack, when at most 252 bytes; in pieces of 63: `m`, `m1`, `m2`, `m3`"),
+    "priority": Field("p", "when not 0"),
+    "seq": Field("n", "its number, when its id was brought along by the caller"),
+    "retries_allowed": Field("ra", "reruns after an exception, when the post said so"),
+    "timeout": Field("to", "seconds one attempt may take, when the post said so"),
+    "callback": Field("cb", "URL, when there is one"),
+    "generation": Field("g", "how many jobs stand above it, each posted by the one before, when there are any"),
+    "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
+    "worker": Field("w", "name of the worker that claimed it last"),
+    "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
+    "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
+    "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
+    "processing_finished": Field("e", "when the job ended"),
+    "progress": Field("pg", "what the listener said last, as msgpack"),
+    "short_result": Field("sr", "text, when the listener gave one"),
+    "result": Field("r", "the result as msgpack, when at most 252 bytes; in pieces of 63: `r`, `r1`, `r2`, `r3`"),
+    "failures": Field("nf", "attempts that ended in an exception or a timeout"),
+    "crashes": Field("nc", "attempts whose executor died"),
+    "retries": Field("nr", "attempts whose worker vanished, or had none of the functions"),
+    "error": Field("er", "what went wrong last, as text"),
+    "error_type": Field("et", "its type"),
+    "traceback": Field("tb", "its traceback, or what is known of a crash"),
 }
+
+#: How the states are stored in the field; the keys of the state sets have their whole names.
+STATES = {
+    State.SCHEDULED: "w",
+    State.BLOCKED: "b",
+    State.QUEUED: "q",
+    State.RUNNING: "r",
+    State.SUCCEEDED: "s",
+    State.CANCELED: "c",
+    State.DEAD: "d",
+}
+
+# A hash is kept compact as long as no value of it has more than 64 bytes; the next larger encoding takes some 250 bytes
+# more. A value of 63 bytes has a shorter head than one of 64.
+PIECE = 63
+PIECES = 4  # a longer message or result is a string of its own
+
+_READABLE = {field.stored: name for name, field in JOB_FIELDS.items()}
+_WORDS = {stored.encode(): state for state, stored in STATES.items()}
+
+
+def field(name: str) -> str:
+    """Return how a field of a job's hash is stored."""
+    return JOB_FIELDS[name].stored
+
+
+def state_of(stored: bytes) -> State:
+    """Return the state whose letter stands in a job's hash, or in the answer of a script. Raises MlqError."""
+    try:
+        return _WORDS[stored]
+    except KeyError:
+        raise MlqError("the record of a job makes no sense", hint="mlq doctor says which") from None
+
+
+def record_of(flat: Sequence[bytes]) -> dict[str, bytes]:
+    """Return what HGETALL has answered of a job by readable names, with values in pieces put together.
+
+    The state is its letter still.
+    """
+    stored = {name.decode(errors="replace"): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    record = {_READABLE[name]: value for name, value in stored.items() if name in _READABLE}
+    for name in ("msg", "result"):
+        if len(record.get(name, b"")) == PIECE:
+            pieces = (stored.get(f"{field(name)}{number}", b"") for number in range(1, PIECES))
+            record[name] += b"".join(pieces)
+    return record
 
 
 def prefix(namespace: str) -> str:
@@ -151,24 +218,40 @@ def kind_of(name: str) -> tuple[Key, tuple[str, ...]] | None:
     return None
 
 
-def lua_chapter() -> str:
-    """Return the chapter `keys` that every script includes."""
-    head = "-- Made from layout.py. P is the prefix; every key of a script is named here and nowhere else."
-    return "\n".join([head, "local P = KEYS[1]", *(key.lua for key in (*LAYOUT, EVENTS))])
+def type_of(key: Key, values: Sequence[str]) -> str:
+    """Return what Redis calls the type of a key with these values in its name."""
+    if key is STATE and values[1] == State.SUCCEEDED:
+        return SUCCEEDED
+    return "zset" if key.type == "sorted set" else key.type
+
+
+def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:
+    """Return the command that reads the ids of jobs in a state: the oldest first, or by their place; `most` of them."""
+    command = "LRANGE" if state is State.SUCCEEDED else "ZRANGE"
+    return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
+
+
+def lua_words() -> dict[str, str]:
+    """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
+    words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
+    words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
+    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES)}
 
 
 def wire_format() -> str:
     """Return the page `docs/internals/wire-format.md`."""
     rows = [f"| `{key.pattern}` | {key.type} | {key.holds} | {key.life} |" for key in (*LAYOUT, EVENTS)]
     scores = [f"| `{state}` | {meaning} |" for state, meaning in SCORES.items()]
-    fields = [f"| `{field}` | {meaning} |" for field, meaning in JOB_FIELDS.items()]
+    states = [f"| `{state}` | `{stored}` |" for state, stored in STATES.items()]
+    fields = [f"| `{name}` | `{field.stored}` | {field.meaning} |" for name, field in JOB_FIELDS.items()]
     return "\n".join(
         [
             "# What mlq keeps in Redis",
             "",
             "Made from `src/mlq_cli/store/redis/layout.py` by `make docs`; edit that.",
             "",
-            "Every key begins with `mlq:{<namespace>}:`. Instants are Unix seconds on Redis' clock.",
+            "Every key begins with `mlq:{<namespace>}:`. Instants are whole microseconds of Unix time on",
+            "Redis' clock: numbers that it stores in nine bytes.",
             "",
             "| key | type | holds | lives |",
             "|---|---|---|---|",
@@ -182,9 +265,15 @@ def wire_format() -> str:
             "",
             "## Fields of a job",
             "",
-            "| field | meaning |",
-            "|---|---|",
+            "| field | stored as | meaning |",
+            "|---|---|---|",
             *fields,
+            "",
+            "## States in the field",
+            "",
+            "| state | stored as |",
+            "|---|---|",
+            *states,
             "",
         ]
     )

@@ -16,8 +16,31 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import Call, Claimed, Claims, Held, Posted, Progress, QueueCounts, ServerInfo, Swept
+from mlq_cli.store.base import (
+    Call,
+    Caller,
+    Claims,
+    Held,
+    Meanwhile,
+    Posted,
+    Progress,
+    QueueCounts,
+    ServerInfo,
+    Swept,
+)
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.answers import (
+    counter,
+    pairs,
+    read_claims,
+    read_let_go,
+    read_number,
+    read_posted,
+    read_reasons,
+    read_state,
+    read_swept,
+    read_verdicts,
+)
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.link import Command, ErrorAnswer
@@ -55,7 +78,7 @@ class RedisStore:
         result: T = answer
         return result
 
-    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
         for answer in answers:
@@ -83,28 +106,40 @@ class RedisStore:
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
 
     # --- the life of a job -----------------------------------------------------------------------------------------
-    def post(self, messages: Sequence[bytes], options: PostOptions, ids: Sequence[str] | None = None) -> Call[Posted]:
+    def post(
+        self,
+        messages: Sequence[bytes],
+        options: PostOptions,
+        ids: Sequence[str] | None = None,
+        caller: Caller | None = None,
+    ) -> Call[Posted]:
         """Add jobs; an id that exists already is left as it is."""
-        named: dict[str, Any] = {
-            "queue": options.queue,
-            "priority": options.priority,
-            "fields": option_fields(options),
-            **self._serial(),
-        }
+        named = self._serial(caller)
+        if options.queue != "default":
+            named["queue"] = options.queue
+        if options.priority:
+            named["priority"] = options.priority
+        if fields := option_fields(options):
+            named["fields"] = fields
         if options.delay:
             named["delay"] = options.delay
         if options.at is not None:
             named["due_at"] = options.at
-        own: Iterable[str] = ids if ids is not None else [""] * len(messages)
-        return Call("post", [_pack(named), *chain.from_iterable(zip(own, messages, strict=True))], _read_posted)
+        if ids is None:
+            return Call("post", [_pack(named), *messages], lambda answer: read_posted(answer, len(messages)))
+        given, named["own"] = list(ids), True
+        args = [_pack(named), *chain.from_iterable(zip(given, messages, strict=True))]
+        return Call("post", args, lambda answer: Posted(given, answer[1]))
 
-    def _serial(self) -> dict[str, Any]:
+    def _serial(self, caller: Caller | None = None) -> dict[str, Any]:
         """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
-        client = self._client
-        if getattr(client, "pid", None) != os.getpid():
-            client.pid, client.name, client.serial = os.getpid(), os.urandom(8).hex(), 0
-        client.serial += 1
-        return {"client": client.name, "serial": client.serial}
+        if caller is None:
+            client = self._client
+            if getattr(client, "pid", None) != os.getpid():
+                client.pid, client.caller = os.getpid(), Caller()
+            caller = client.caller
+        caller.serial += 1
+        return {"client": caller.name, "serial": caller.serial}
 
     def claim(
         self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
@@ -119,7 +154,7 @@ class RedisStore:
             "lease": rules.lease,
             "max_retries": rules.max_retries,
         }
-        return Call("claim", [_pack(named)], _read_claims)
+        return Call("claim", [_pack(named)], read_claims)
 
     def heartbeat(
         self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
@@ -127,7 +162,7 @@ class RedisStore:
         """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
         named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
-        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], _read_let_go)
+        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
@@ -140,15 +175,15 @@ class RedisStore:
             "jitter": random.random(),
             "retention": _retention(rules.retention),
         }
-        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], _read_reasons)
+        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], read_reasons)
 
     def release(self, held: Sequence[Held]) -> Call[int]:
         """Give jobs back with no attempt spent; returns how many were still held."""
-        return Call("release", [_pack({}), *chain.from_iterable(held)], _read_number)
+        return Call("release", [_pack({}), *chain.from_iterable(held)], read_number)
 
     def progress(self, values: Sequence[Progress]) -> Call[int]:
         """Keep what listeners say; returns how many were refused."""
-        return Call("progress", [_pack({}), *chain.from_iterable(values)], _read_number)
+        return Call("progress", [_pack({}), *chain.from_iterable(values)], read_number)
 
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
@@ -164,29 +199,29 @@ class RedisStore:
         }
         if timeout is not None:
             named["timeout"] = timeout
-        return Call("sweep", [_pack(named)], _read_swept)
+        return Call("sweep", [_pack(named)], read_swept)
 
     # --- what people do to jobs ------------------------------------------------------------------------------------
     def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
         """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("cancel", [_pack({}), *ids], _read_words)
+        return Call("cancel", [_pack({}), *ids], read_verdicts)
 
     def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
         """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("requeue", [_pack(self._serial()), *ids], _read_words)
+        return Call("requeue", [_pack(self._serial()), *ids], read_verdicts)
 
     def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
         """Give running jobs of a queue back, whoever holds them; returns how many."""
-        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], _read_number)
+        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], read_number)
 
     def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
         """Throw jobs away with their records; returns how many, and how many are left."""
-        named = {"queue": queue, "state": state.value, "limit": limit, **self._serial()}
+        named = {"queue": queue, "state": layout.STATES[state], "limit": limit, **self._serial()}
         return Call("purge", [_pack(named)], lambda answer: (answer[1], answer[2]))
 
     def pause(self, queue: str, *, paused: bool) -> Call[int]:
         """Stop or go on handing out a queue's jobs; returns how many wait."""
-        return Call("pause", [_pack({"queue": queue, "paused": paused})], _read_number)
+        return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
     def records(self, ids: Sequence[str]) -> list[Record | None]:
@@ -197,18 +232,21 @@ class RedisStore:
         return found
 
     def _page(self, ids: Sequence[str]) -> list[Record | None]:
-        hashes = [_pairs(flat) for flat in self._read([("HGETALL", layout.JOB(self.namespace, i)) for i in ids])]
+        found = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
+        hashes = [layout.record_of(flat) for flat in found]
         # What is not in the hash: long values beside it, and until when a job runs or waits.
-        wanted: list[tuple[dict[bytes, bytes], bytes, Command]] = []
+        wanted: list[tuple[dict[str, bytes], str, Command]] = []
         for job_id, fields in zip(ids, hashes, strict=True):
-            state = fields.get(b"state", b"").decode()
-            if fields and b"msg" not in fields:
-                wanted.append((fields, b"msg", ("GET", layout.MSG(self.namespace, job_id))))
-            if state == State.SUCCEEDED and b"result" not in fields:
-                wanted.append((fields, b"result", ("GET", layout.RESULT(self.namespace, job_id))))
+            if not fields:
+                continue
+            state = layout.state_of(fields.get("state", b""))
+            if "msg" not in fields:
+                wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
+            if state is State.SUCCEEDED and "result" not in fields:
+                wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
             if state in (State.RUNNING, State.SCHEDULED):
-                key = layout.STATE(self.namespace, fields[b"queue"].decode(), state)
-                wanted.append((fields, b"score", ("ZSCORE", key, job_id)))
+                queue = fields.get("queue", b"default").decode()
+                wanted.append((fields, "score", ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id)))
         for (fields, name, _), value in zip(wanted, self._read([command for *_, command in wanted]), strict=True):
             if value is not None:
                 fields[name] = value
@@ -216,11 +254,11 @@ class RedisStore:
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
-        return [_read_state(answer) for answer in self._field(ids, "state")]
+        return [read_state(answer) for answer in self._field(ids, "state")]
 
     def posted_at(self, ids: Sequence[str]) -> list[float | None]:
         """Return only when jobs were posted."""
-        return [None if answer is None else float(answer) for answer in self._field(ids, "timestamp")]
+        return [None if answer is None else int(answer) / 1e6 for answer in self._field(ids, "timestamp")]
 
     def _field(self, ids: Sequence[str], name: str) -> Iterator[Any]:
         for first in range(0, len(ids), PAGE):
@@ -228,19 +266,19 @@ class RedisStore:
             yield from self._read([self._ask_field(job_id, name) for job_id in page])
 
     def _ask_field(self, job_id: str, name: str) -> Command:
-        return ("HGET", layout.JOB(self.namespace, job_id), name)
+        return ("HGET", layout.JOB(self.namespace, job_id), layout.field(name))
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
         names = self.queues() if queues is None else list(queues)
-        last = -1 if limit is None else limit - 1
+        first = 0 if limit is None else -limit
         commands: list[Command] = []
         for queue, state in product(names, states):
             key = layout.STATE(self.namespace, queue, state)
-            commands.append(("ZREVRANGE", key, 0, last))
+            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
             if state is State.QUEUED and limit is not None:
-                commands.append(("ZRANGE", key, 0, last))
-        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in answer))
+                commands.append(("ZREVRANGE", key, -limit, -1))
+        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
 
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
@@ -254,24 +292,26 @@ class RedisStore:
         for queue in queues:
             commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
             commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
-            commands += [("ZCARD", layout.STATE(self.namespace, queue, state)) for state in State]
+            for state in State:
+                count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
+                commands.append((count, layout.STATE(self.namespace, queue, state)))
         answers = iter(self._read(commands))
         counted = []
         for queue in queues:
-            paused, stats = bool(next(answers)), _pairs(next(answers))
+            paused, stats = bool(next(answers)), pairs(next(answers))
             states = {state: int(next(answers)) for state in State}
-            numbers = {name.decode(): float(value) for name, value in stats.items()}
+            numbers = dict(counter(name.decode(), float(value)) for name, value in stats.items())
             counted.append(QueueCounts(queue, paused, states, numbers))
         return counted
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
         names, time = self._read([("ZRANGE", layout.WORKERS(self.namespace), 0, -1, "WITHSCORES"), ("TIME",)])
-        now = float(time[0]) + float(time[1]) / 1e6
+        now = int(time[0]) * 1e6 + int(time[1])
         alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
         answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
         return [
-            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in _pairs(answer).items()}}
+            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in pairs(answer).items()}}
             for name, answer in zip(alive, answers, strict=True)
         ]
 
@@ -282,7 +322,7 @@ class RedisStore:
     def watch(self, job_id: str) -> tuple[State | None, RedisWatch]:
         """Return the state of a job, and a watch that hears of it from then on."""
         watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
-        return _read_state(watch.answer), watch
+        return read_state(watch.answer), watch
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
@@ -339,46 +379,3 @@ def _unknown(answer: Any) -> bool:
 def _retention(rule: Retention) -> dict[str, float]:
     limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
     return {name: value for name, value in limits.items() if value is not None}
-
-
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _read_state(answer: bytes | None) -> State | None:
-    return None if answer is None else State(answer.decode())
-
-
-def _read_posted(answer: list[Any]) -> Posted:
-    return Posted([job_id.decode() for job_id in answer[2:]], answer[1])
-
-
-def _read_claims(answer: list[Any]) -> Claims:
-    jobs = [
-        Claimed(job_id.decode(), float(timeout) if timeout else None, record)
-        for job_id, timeout, record in zip(answer[4::3], answer[5::3], answer[6::3], strict=True)
-    ]
-    next_due, withheld = (float(seconds) if seconds else None for seconds in answer[2:4])
-    return Claims(jobs, answer[1] == 1, next_due, withheld)
-
-
-def _read_reasons(answer: list[Any]) -> dict[str, str]:
-    return {job_id.decode(): why.decode() for job_id, why in zip(answer[1::2], answer[2::2], strict=True)}
-
-
-def _read_let_go(answer: list[Any]) -> dict[Held, str]:
-    triples = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
-    return {Held(job_id.decode(), token.decode()): why.decode() for job_id, token, why in triples}
-
-
-def _read_words(answer: list[Any]) -> list[str]:
-    return [word.decode() for word in answer[1:]]
-
-
-def _read_number(answer: list[Any]) -> int:
-    return int(answer[1])
-
-
-def _read_swept(answer: list[Any]) -> Swept:
-    given_back, promoted, forgotten, grace, offset = answer[1:]
-    return Swept(given_back, promoted, forgotten, float(grace), None if offset < 0 else offset)

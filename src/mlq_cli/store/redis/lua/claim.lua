@@ -6,50 +6,37 @@
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats bell settle pulse due
+--@include call drain job move stats bell settle pulse due frame
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local kept = redis.call('GET', receipt)
-local last = kept and cmsgpack.unpack(kept)
-local again = last and last[1] == args.token
-local ids = again and last[2] or {}
+local last = redis.call('GET', receipt)  -- the token of the lane's last claim, then the ids
+local ours = args.token .. ' '
+local ids = {}
 
-local function read(id)
-  local job = redis.call('HMGET', job_key(id), 'state', 'attempt', 'timeout', 'timestamp', 'msg', 'token',
-                         'functions', 'callback', 'retries', 'queue', 'generation')
-  if not job[5] then
-    job[5] = redis.call('GET', msg_key(id))
-  end
-  return job
-end
-
-local function hand_out(id, job, attempt)
+local function hand_out(id, queue, job)
   local n = #answer
-  answer[n + 1] = id
-  answer[n + 2] = job[3] or ''
-  answer[n + 3] = cmsgpack.pack({id, job[5], attempt, job[4], job[7], job[8], job[9], job[10], args.token,
-                                 job[11]})
+  answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
 end
 
-local lease_until, waited = instant(now + args.lease), 0
-if again then
-  for _, id in ipairs(ids) do
-    local job = read(id)
-    if job[1] == 'running' and job[6] == args.token and job[10] then
-      renew(id, job[10], lease_until)
-      hand_out(id, job, tonumber(job[2]))
+local lease_until, waited = now + us(args.lease), 0
+if last and string.sub(last, 1, #ours) == ours then
+  drain()
+  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #ours + 1))) do
+    local job = read_whole(id)
+    if job[STATE] == RUNNING and job[TOKEN] == args.token then
+      local queue = job[QUEUE] or 'default'
+      renew(id, queue, lease_until)
+      hand_out(id, queue, job)
     end
   end
   return answer
 end
 
 local function take(id, queue, job)
-  local attempt = (tonumber(job[2]) or 0) + 1
-  enter(id, queue, 'running', lease_until,
-        'worker', args.worker, 'token', args.token, 'attempt', attempt, 'processing_started', stamp)
-  hand_out(id, job, attempt)
-  waited = waited + now - (tonumber(job[4]) or now)
+  enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
+  hand_out(id, queue, job)
+  waited = waited + now - (tonumber(job[TIMESTAMP]) or now)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -57,41 +44,48 @@ local MOST_BYTES = 4194304
 local bytes = 0
 
 local function take_some(queue, room)
-  local got = redis.call('ZRANGE', state_key(queue, 'queued'), 0, room - 1)
-  local jobs = {}
+  local got = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
+  local jobs, some = {}, #got
   for i, id in ipairs(got) do
     if bytes >= MOST_BYTES then
-      break
+      got[i] = nil
+    else
+      jobs[i] = read_whole(id)
+      bytes = bytes + #(jobs[i].message or '')
     end
-    jobs[i] = read(id)
-    bytes = bytes + #(jobs[i][5] or '')
-    leave(id, queue, 'queued')
   end
-  take_out()
+  leave_all(queue, QUEUED, got)
   waited = 0
   for i, job in ipairs(jobs) do
-    if job[1] == 'queued' and job[10] then  -- or its record is gone, or not whole: there is nothing to run
+    if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
       take(got[i], queue, job)
     end
   end
   if #jobs > 0 then
     count(queue, 'claimed', #jobs)
-    count(queue, 'wait_seconds', waited)
+    count(queue, 'wait_us', waited)
   end
-  if #got < room and #jobs == #got then
+  if some < room and #jobs == some then
     silence(queue)
   end
 end
 
-local grace_left, next_due = grace(args.lease), nil
+local grace_left, next_due = grace(), nil
 local moves = 200  -- of jobs that are due or lost, in all these queues together
 for _, queue in ipairs(args.queues) do
-  moves = moves - promote(queue, math.min(100, moves))
-  if grace_left == 0 then
-    moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
-  elseif #due_ids(queue, 'running', 1) > 0 then
-    answer[4] = tostring(grace_left)
+  local due = next_of(queue, SCHEDULED)
+  if due and due <= now then
+    moves = moves - promote(queue, math.min(100, moves))
+    due = next_of(queue, SCHEDULED)
+  end
+  local over = next_of(queue, RUNNING)
+  if over and over <= now then
+    if grace_left == 0 then
+      moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
+    else
+      answer[4] = tostring(grace_left / 1000000)
+    end
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
     silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
@@ -99,9 +93,8 @@ for _, queue in ipairs(args.queues) do
     if #ids < args.count and bytes < MOST_BYTES then
       take_some(queue, args.count - #ids)
     end
-    local due = redis.call('ZRANGE', state_key(queue, 'scheduled'), 0, 0, 'WITHSCORES')
-    if due[2] and (not next_due or tonumber(due[2]) < next_due) then
-      next_due = tonumber(due[2])
+    if due and (not next_due or due < next_due) then
+      next_due = due
     end
   end
 end
@@ -112,9 +105,9 @@ if #ids < args.count and bytes < MOST_BYTES then
   answer[2] = 1
 end
 if next_due then
-  answer[3] = tostring(math.max(0, next_due - now))
+  answer[3] = tostring(math.max(0, next_due - now) / 1000000)
 end
 if #ids > 0 then
-  redis.call('SET', receipt, cmsgpack.pack({args.token, ids}), 'EX', math.ceil(args.lease) + 3600)
+  redis.call('SET', receipt, ours .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer

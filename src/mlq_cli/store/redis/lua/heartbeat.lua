@@ -4,23 +4,22 @@
 -- out  'ok', id, token, why, …          only those to let go; why: canceled, lost or missing
 --@include call drain job move pulse
 
-local answer, lease_until = {'ok'}, instant(now + args.lease)
+drain()
+local answer, lease_until = {'ok'}, now + us(args.lease)
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
-  local job = redis.call('HMGET', job_key(id), 'state', 'token', 'queue')
-  if job[1] == 'running' and job[2] == ARGV[i + 1] then
-    if job[3] then  -- a record without its queue has no set to be in
-      renew(id, job[3], lease_until)
-    end
-  elseif not (job[2] == ARGV[i + 1] and job[1] ~= 'canceled') then
+  local job = redis.call('HMGET', job_key(id), STATE, TOKEN, QUEUE)
+  if job[1] == RUNNING and job[2] == ARGV[i + 1] then
+    renew(id, job[3] or 'default', lease_until)
+  elseif not (job[2] == ARGV[i + 1] and job[1] ~= CANCELED) then
     -- An ended job with our token is our own outcome, on its way back to us: nothing to let go.
     answer[#answer + 1] = id
     answer[#answer + 1] = ARGV[i + 1]
-    answer[#answer + 1] = job[1] == 'canceled' and 'canceled' or job[1] and 'lost' or 'missing'
+    answer[#answer + 1] = job[1] == CANCELED and 'canceled' or job[1] and 'lost' or 'missing'
   end
 end
-grace(args.lease)
-redis.call('ZADD', workers_key, now + args.life, args.worker)
-redis.call('HSET', worker_key(args.worker), 'seen_at', stamp, unpack(args.about))
+grace()
+redis.call('ZADD', workers_key, now + us(args.life), args.worker)
+redis.call('HSET', worker_key(args.worker), 'seen_at', stamp / 1000000, unpack(args.about))
 redis.call('EXPIRE', worker_key(args.worker), math.ceil(args.life))
 return answer

@@ -3,7 +3,8 @@
 -- out  'ok', jobs waiting
 --@include call drain bell
 
-local waiting = redis.call('ZCARD', state_key(args.queue, 'queued'))
+drain()
+local waiting = redis.call('ZCARD', state_key(args.queue, QUEUED))
 if args.paused then
   redis.call('SADD', paused_key, args.queue)
 else

@@ -1,54 +1,66 @@
 --- post — add jobs that share their options.
--- in   client, serial (see lib/once.lua); queue, priority, due_at or delay; fields: name, value, …
---      ARGV[2 …] for each job: an id of the caller's own or '', the message
--- out  'ok', created, id, id, …      an id that exists already is returned and nothing is changed
--- Sending it again after a lost reply answers the same ids.
---@include call once job move stats bell
+-- in   client, serial (see lib/once.lua); queue, priority, due_at or delay, fields: name, value, …, own: each when said
+--      ARGV[2 …] the messages; with `own` before each an id of the caller's own
+-- out  'ok', created, number      the first message's job has the number after this one, and so on; a job with an id of
+--      its own that exists already keeps its number, and nothing of it is changed
+-- Sending it again after a lost reply answers the same.
+--@include call once job move bell
 
-local again = remembered()
-if again then
-  return again
-end
-
-local jobs = (#ARGV - 1) / 2
+local stride = args.own and 2 or 1
+local jobs = (#ARGV - 1) / stride
 -- The first write takes memory, so a full Redis refuses the post as a whole and nothing is half done.
-local number = redis.call('INCRBY', number_key, jobs) - jobs
-local due_at = args.due_at or (args.delay and now + args.delay)
-local state = due_at and due_at > now and 'scheduled' or 'queued'
-local answer = {'ok', 0}
-local queue = args.queue
+local number = redis.pcall('INCRBY', number_key, jobs)
+local refused = type(number) == 'table' and number
 
-local function add(id, number, message, own)
-  local score = state == 'queued' and queued_score(args.priority, number) or due_at
-  if own then
-    add_job(id, queue, state, score, message, 'seq', number, unpack(args.fields))
-  else
-    add_job(id, queue, state, score, message, unpack(args.fields))
-  end
-  answer[2] = answer[2] + 1
-end
-
-for i = 2, #ARGV, 2 do
-  number = number + 1
-  local id, message = ARGV[i], ARGV[i + 1]
-  local own = id ~= ''
-  if not own then
-    id = string.format('%.0f', number)
-  end
-  if not own or redis.call('EXISTS', job_key(id)) == 0 then
-    add(id, number, message, own)
-  end
-  answer[#answer + 1] = id
-end
-
-redis.call('SADD', queues_key, queue)
-bring_in()
-count(queue, 'posted', answer[2])
-write_stats()
-if state == 'queued' then
-  ring(queue, answer[2])
+local last
+if refused then
+  last = redis.call('GET', once_key(args.client))
 else
-  -- An idle worker may be asleep for longer than this job waits: let one look, so that it sleeps no longer than that.
-  ring(queue, 1)
+  -- Remembered before it is done: one command keeps the new answer and gives the last one.
+  number = number - jobs
+  last = redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, number, jobs), 'EX', life, 'GET')
 end
-return remember(answer)
+if last then
+  local serial, before, created = cmsgpack.unpack(last)
+  if serial == args.serial then
+    if not refused then
+      redis.call('INCRBY', number_key, -jobs)
+      redis.call('SET', once_key(args.client), last, 'EX', life)
+    end
+    return {'ok', created, before}
+  end
+end
+if refused then
+  return refused
+end
+
+local queue, due_at = args.queue or 'default', args.due_at
+if args.delay then
+  due_at = now / 1000000 + args.delay
+end
+local state, score, step = QUEUED, queued_score(args.priority, number), 1
+if due_at and due_at * 1000000 > now then
+  state, score, step = SCHEDULED, math.floor(due_at * 1000000), 0
+end
+local fields, created = args.fields or {}, 0
+for i = 1, jobs do
+  score = score + step
+  if not args.own then
+    add_job(string.format('%.0f', number + i), queue, state, score, ARGV[i + 1], unpack(fields))
+    created = created + 1
+  elseif redis.call('EXISTS', job_key(ARGV[2 * i])) == 0 then
+    add_job(ARGV[2 * i], queue, state, score, ARGV[2 * i + 1], SEQ, number + i, unpack(fields))
+    created = created + 1
+  end
+end
+bring_in()
+
+if redis.pcall('HINCRBY', stats_key(queue), 'posted', created) == created then  -- the first ever
+  redis.call('SADD', queues_key, queue)
+end
+-- For a delayed job one token: an idle worker may be asleep for longer than it waits, and shall learn when to look.
+ring(queue, state == QUEUED and created or 1)
+if created < jobs then
+  redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, number, created), 'EX', life)
+end
+return {'ok', created, number}

@@ -5,9 +5,9 @@
 
 local refused, news = 0, {}
 for i = 2, #ARGV, 3 do
-  local job = redis.call('HMGET', job_key(ARGV[i]), 'state', 'token')
-  if job[1] == 'running' and job[2] == ARGV[i + 1] then
-    redis.call('HSET', job_key(ARGV[i]), 'progress', ARGV[i + 2])
+  local job = redis.call('HMGET', job_key(ARGV[i]), STATE, TOKEN)
+  if job[1] == RUNNING and job[2] == ARGV[i + 1] then
+    redis.call('HSET', job_key(ARGV[i]), PROGRESS, ARGV[i + 2])
     news[#news + 1] = ARGV[i] .. ' progress'
   else
     refused = refused + 1

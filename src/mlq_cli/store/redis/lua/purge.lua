@@ -3,11 +3,11 @@
 -- out  'ok', purged, left
 --@include call drain once job move trim
 
+drain()
 local again = remembered()
 if again then
   return again
 end
 
-local key = state_key(args.queue, args.state)
-local purged = drop(args.queue, args.state, redis.call('ZRANGE', key, 0, args.limit - 1))
-return remember({'ok', purged, redis.call('ZCARD', key)})
+local purged = drop(args.queue, args.state, oldest(args.queue, args.state, args.limit))
+return remember({'ok', purged, size(args.queue, args.state)})

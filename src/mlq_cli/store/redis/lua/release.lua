@@ -4,6 +4,7 @@
 -- moves running → queued.  The token is dropped, so whatever the old attempt still says is refused.
 --@include call once drain job move stats bell settle
 
+drain()
 local again = args.queue and remembered()
 if again then
   return again
@@ -12,13 +13,13 @@ end
 local jobs = {}
 local function gather(id, token)
   local job = read_job(id)
-  if job.state == 'running' and (not token or job.token == token) and leave(id, job.queue, 'running') then
+  if job.state == RUNNING and (not token or job.token == token) and leave(id, job.queue, RUNNING) then
     jobs[#jobs + 1] = job
   end
 end
 
 if args.queue then
-  for _, id in ipairs(redis.call('ZRANGE', state_key(args.queue, 'running'), 0, args.limit - 1)) do
+  for _, id in ipairs(redis.call('ZRANGE', state_key(args.queue, RUNNING), 0, args.limit - 1)) do
     gather(id)
   end
 else
@@ -31,7 +32,7 @@ take_out()
 local back = {}
 for _, job in ipairs(jobs) do
   read_more(job)
-  back_to_queue(job, 'attempt', math.max(0, (tonumber(job.attempt) or 1) - 1))
+  back_to_queue(job)
   back[job.queue] = (back[job.queue] or 0) + 1
 end
 bring_in()

@@ -1,9 +1,10 @@
 --- requeue — run jobs again that gave up or were canceled.
 -- in   client, serial (see lib/once.lua);  ARGV[2 …] ids
--- out  'ok', word, word, …         for each id: ok, missing, or the state that does not allow it
+-- out  'ok', word, word, …         for each id: ok, missing, or the letter of the state that does not allow it
 -- moves dead | canceled → queued, with all counters of attempts back at nothing.
 --@include call drain once job move stats bell settle
 
+drain()
 local again = remembered()
 if again then
   return again
@@ -12,7 +13,7 @@ end
 local answer, jobs, rung = {'ok'}, {}, {}
 for i = 2, #ARGV do
   local job = read_job(ARGV[i])
-  if job.state == 'dead' or job.state == 'canceled' then
+  if job.state == DEAD or job.state == CANCELED then
     if leave(job.id, job.queue, job.state) then
       jobs[#jobs + 1] = job
     end
@@ -23,10 +24,10 @@ for i = 2, #ARGV do
 end
 take_out()
 for _, job in ipairs(jobs) do
-  redis.call('HDEL', job_key(job.id), 'failures', 'crashes', 'retries', 'error', 'error_type', 'traceback',
-             'worker', 'processing_started', 'processing_finished')
+  redis.call('HDEL', job_key(job.id), SPENT, FAILURES, CRASHES, RETRIES, ERROR, ERROR_TYPE, TRACEBACK,
+             WORKER, PROCESSING_STARTED, PROCESSING_FINISHED)
   read_more(job)
-  back_to_queue(job, 'attempt', 0)
+  back_to_queue(job)
   count(job.queue, 'requeued', 1)
   rung[job.queue] = (rung[job.queue] or 0) + 1
 end

@@ -5,24 +5,27 @@
 -- Not called `arg`: Lua 5.1 hides that name inside functions with `...`.
 local args = cmsgpack.unpack(ARGV[1])
 
--- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping.
-local now = args.now
-if not now then
+-- Whole microseconds of so many seconds: how instants and durations are kept, for Redis stores integers best.
+local function us(seconds)
+  return math.floor(seconds * 1000000 + 0.5)
+end
+
+-- Redis' clock is the only one. Tests send `now` to step through a lease without sleeping. `stamp` is `now` as text.
+local now, stamp
+if args.now then
+  now = math.floor(args.now * 1000000 + 0.5)
+  stamp = string.format('%.0f', now)
+else
   local time = redis.call('TIME')
-  now = time[1] + time[2] / 1000000
+  now = time[1] * 1000000 + time[2]
+  stamp = time[1] .. string.sub('00000' .. time[2], -6)
 end
 
-local function instant(at)
-  return string.format('%.6f', at)
-end
+-- Lua's stack holds some 8000 values; lists go to Redis in parts well below that.
+local PART = 1000
 
-local stamp = instant(now)
-
--- Lua's stack holds some 8000 values; lists go to Redis in pieces well below that.
-local PIECE = 1000
-
-local function in_pieces(command, key, list)
-  for first = 1, #list, PIECE do
-    redis.call(command, key, unpack(list, first, math.min(first + PIECE - 1, #list)))
+local function in_parts(command, key, list)
+  for first = 1, #list, PART do
+    redis.call(command, key, unpack(list, first, math.min(first + PART - 1, #list)))
   end
 end

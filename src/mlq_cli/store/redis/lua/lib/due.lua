@@ -5,6 +5,11 @@ local function due_ids(queue, state, limit)
   return redis.call('ZRANGEBYSCORE', state_key(queue, state), '-inf', now, 'LIMIT', 0, limit)
 end
 
+-- When the next job of a state is due; nil when there is none.
+local function next_of(queue, state)
+  return tonumber(redis.call('ZRANGE', state_key(queue, state), 0, 0, 'WITHSCORES')[2])
+end
+
 -- Take these ids out of `state` and call `then_do` for each that really is in it: an entry can outlive its record.
 local function move_out(queue, state, ids, then_do)
   for _, id in ipairs(ids) do
@@ -23,7 +28,7 @@ end
 
 -- Both ring the bell: whoever calls this takes only what it has room for.
 local function promote(queue, limit)
-  local due = move_out(queue, 'scheduled', due_ids(queue, 'scheduled', limit), function(job)
+  local due = move_out(queue, SCHEDULED, due_ids(queue, SCHEDULED, limit), function(job)
     read_more(job)
     back_to_queue(job)
   end)
@@ -33,14 +38,14 @@ end
 
 -- `ids` are running and shall not be any more: back to the queue, or dead after max_retries of this.
 local function give_back(queue, ids, error_type, message, max_retries)
-  local back = move_out(queue, 'running', ids, function(job)
+  local back = move_out(queue, RUNNING, ids, function(job)
     read_more(job)
     count(queue, 'lost', 1)
     drop_token(job)  -- whoever still runs it shall be told so, also when this was its last chance
-    local retries = (tonumber(job.retries) or 0) + 1
-    local why = {'retries', retries, 'error_type', error_type, 'error', message, 'traceback', ''}
+    local retries = (tonumber(job[RETRIES]) or 0) + 1
+    local why = {RETRIES, retries, SPENT, spent(job), ERROR_TYPE, error_type, ERROR, message, TRACEBACK, ''}
     if retries > max_retries then
-      end_job(job, 'dead', nil, unpack(why))
+      end_job(job, DEAD, nil, unpack(why))
     else
       back_to_queue(job, unpack(why))
     end
@@ -50,5 +55,5 @@ local function give_back(queue, ids, error_type, message, max_retries)
 end
 
 local function give_back_lost(queue, limit, max_retries)
-  return give_back(queue, due_ids(queue, 'running', limit), 'WorkerLost', 'its worker vanished', max_retries)
+  return give_back(queue, due_ids(queue, RUNNING, limit), 'WorkerLost', 'its worker vanished', max_retries)
 end

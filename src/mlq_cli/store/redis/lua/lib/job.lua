@@ -1,21 +1,48 @@
 -- One job's record: a hash, with a long message or result in a string of its own.
 --
--- A hash with one value over 64 bytes leaves its compact encoding and grows by some 250 bytes, so long values stay out.
--- Both return the value when the hash shall hold it, and store it beside the hash otherwise.
-local INLINE = 64
+-- A hash with one value over 64 bytes leaves its compact encoding and grows by some 250 bytes; a string of its own takes
+-- some 90 and a command each time. So what has at most a few times 64 bytes is kept in pieces: `m`, `m1`, `m2`, `m3`.
 
-local function keep_message(id, message)
-  if #message <= INLINE then
-    return message
+-- Append the fields that hold a value to `fields`, name, value, …; or store it under `key` and append nothing.
+local function keep(fields, name, value, key)
+  local size, n = #value, #fields
+  if size <= PIECE then
+    fields[n + 1], fields[n + 2] = name, value
+  elseif size <= PIECE * PIECES then
+    fields[n + 1], fields[n + 2] = name, string.sub(value, 1, PIECE)
+    for i = 1, math.ceil(size / PIECE) - 1 do
+      fields[n + 2 * i + 1], fields[n + 2 * i + 2] = name .. i, string.sub(value, i * PIECE + 1, (i + 1) * PIECE)
+    end
+  else
+    redis.call('SET', key, value)
   end
-  redis.call('SET', msg_key(id), message)
 end
 
-local function keep_result(id, result)
-  if #result <= INLINE then
-    return result
+-- The value again, from a record as it is stored; false when it is lost.
+local function kept(record, name, key)
+  local value = record[name]
+  if not value then
+    return redis.call('GET', key)
+  elseif #value < PIECE then
+    return value
   end
-  redis.call('SET', result_key(id), result)
+  for i = 1, PIECES - 1 do
+    value = value .. (record[name .. i] or '')
+  end
+  return value
+end
+
+-- A record as it is stored, and its message.
+local function read_whole(id)
+  local flat = redis.call('HGETALL', job_key(id))
+  local job = {[STATE] = false, [TIMESTAMP] = false, [MSG] = false, message = false}  -- the table grows less often so
+  for i = 1, #flat, 2 do
+    job[flat[i]] = flat[i + 1]
+  end
+  if job[STATE] then
+    job.message = kept(job, MSG, msg_key(id))
+  end
+  return job
 end
 
 -- The number of the job: its id, or what the counter gave when the caller brought an id along. It keeps FIFO order.

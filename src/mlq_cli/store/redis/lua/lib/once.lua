@@ -5,18 +5,21 @@
 -- verbs that are not harmless to repeat by themselves.
 local THIN = 32768  -- bytes a second, SLOWEST of connect.py
 
+local bytes = 0
+for i = 2, #ARGV do
+  bytes = bytes + #ARGV[i]
+end
+local life = 60 + math.floor(bytes / THIN)  -- seconds that the answer to this call is remembered
+
 local function remembered()
   local last = redis.call('GET', once_key(args.client))
-  last = last and cmsgpack.unpack(last)
-  return last and last[1] == args.serial and last[2]
+  if last then
+    local serial, answer = cmsgpack.unpack(last)
+    return serial == args.serial and answer
+  end
 end
 
 local function remember(answer)
-  local bytes = 0
-  for i = 2, #ARGV do
-    bytes = bytes + #ARGV[i]
-  end
-  local life = 60 + math.floor(bytes / THIN)
-  redis.call('SET', once_key(args.client), cmsgpack.pack({args.serial, answer}), 'EX', life)
+  redis.call('SET', once_key(args.client), cmsgpack.pack(args.serial, answer), 'EX', life)
   return answer
 end

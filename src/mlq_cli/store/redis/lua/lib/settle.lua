@@ -4,17 +4,18 @@
 -- the job's or the worker's retries), `crashes` (the executor died, against max_crashes) and `retries` (the worker
 -- vanished, or none had the function; against max_retries). `args.backoff`, `args.backoff_max`: seconds; `args.jitter`:
 -- a random number from 0 to 1 by the caller, for Lua's own generator gives each call the same.
--- What is read of a job for every decision, and what only the rarer ones need. A record without its queue counts as
+-- What is read of a job for every decision, and what only the rarer ones need. A record without its state counts as
 -- none: an error in the middle of a call would take all its jobs down.
 local function read_job(id)
-  local values = redis.call('HMGET', job_key(id), 'state', 'token', 'queue', 'callback', 'error_type')
-  if not values[3] then
+  local values = redis.call('HMGET', job_key(id), STATE, TOKEN, QUEUE, CALLBACK, ERROR_TYPE)
+  if not values[1] then
     return {id = id}
   end
-  return {id = id, state = values[1], token = values[2], queue = values[3], callback = values[4], error_type = values[5]}
+  return {id = id, state = values[1], token = values[2], queue = values[3] or 'default', callback = values[4],
+          error_type = values[5]}
 end
 
-local FOR_DECISIONS = {'seq', 'priority', 'attempt', 'retries_allowed', 'failures', 'crashes', 'retries'}
+local FOR_DECISIONS = {SEQ, PRIORITY, SPENT, RETRIES_ALLOWED, FAILURES, CRASHES, RETRIES}
 local function read_more(job)
   local values = redis.call('HMGET', job_key(job.id), unpack(FOR_DECISIONS))
   for i, name in ipairs(FOR_DECISIONS) do
@@ -26,17 +27,17 @@ end
 local function post_callback(job, state, short)
   local id = string.format('%.0f', redis.call('INCR', number_key))
   local message = cmsgpack.pack({url = job.callback, job_id = job.id, short_result = short,
-                                 success = state == 'succeeded' and 1 or 0})
+                                 success = state == SUCCEEDED and 1 or 0})
   redis.call('SADD', queues_key, '_callbacks')
-  add_job(id, '_callbacks', 'queued', queued_score(0, tonumber(id)), message, 'retries_allowed', 2, 'timeout', 20)
+  add_job(id, '_callbacks', QUEUED, queued_score(0, tonumber(id)), message, RETRIES_ALLOWED, 2, TIMEOUT, 20)
   count('_callbacks', 'posted', 1)
   ring('_callbacks', 1)
 end
 
 -- The job has come to an end: succeeded, dead or canceled. Further hash fields follow.
 local function end_job(job, state, short, ...)
-  enter(job.id, job.queue, state, stamp, 'processing_finished', stamp, ...)
-  count(job.queue, state, 1)
+  enter(job.id, job.queue, state, now, PROCESSING_FINISHED, stamp, ...)
+  count(job.queue, NAMES[state], 1)
   if job.callback then
     post_callback(job, state, short)
   end
@@ -44,12 +45,17 @@ end
 
 -- From here on, what the old attempt says is refused.
 local function drop_token(job)
-  redis.call('HDEL', job_key(job.id), 'token', 'progress')
+  redis.call('HDEL', job_key(job.id), TOKEN, PROGRESS)
 end
 
 local function back_to_queue(job, ...)
   drop_token(job)
-  enter(job.id, job.queue, 'queued', queued_score(job.priority, number_of(job.id, job.seq)), ...)
+  enter(job.id, job.queue, QUEUED, queued_score(job[PRIORITY], number_of(job.id, job[SEQ])), ...)
+end
+
+-- How many attempts are spent when the present one is over and did not succeed.
+local function spent(job)
+  return (tonumber(job[SPENT]) or 0) + 1
 end
 
 -- Count one more on `counter`; past `limit` the job is dead, otherwise it waits a little longer each time.
@@ -57,14 +63,15 @@ end
 local function try_again(job, counter, limit, error_type, message, traceback)
   local tries = (tonumber(job[counter]) or 0) + 1
   if tries > limit then
-    end_job(job, 'dead', nil, counter, tries, 'error_type', error_type, 'error', message, 'traceback', traceback)
+    end_job(job, DEAD, nil, counter, tries, SPENT, spent(job),
+            ERROR_TYPE, error_type, ERROR, message, TRACEBACK, traceback)
     return
   end
   local wait = math.min(args.backoff * 2 ^ (tries - 1), args.backoff_max)
   wait = wait + wait * 0.2 * args.jitter
-  redis.call('HDEL', job_key(job.id), 'progress')
-  enter(job.id, job.queue, 'scheduled', now + wait,
-        counter, tries, 'error_type', error_type, 'error', message, 'traceback', traceback)
+  redis.call('HDEL', job_key(job.id), PROGRESS)
+  enter(job.id, job.queue, SCHEDULED, now + us(wait),
+        counter, tries, SPENT, spent(job), ERROR_TYPE, error_type, ERROR, message, TRACEBACK, traceback)
   count(job.queue, 'retried', 1)
   ring(job.queue, 1)  -- an idle worker may be asleep for longer than this job waits
 end

@@ -1,8 +1,7 @@
 -- Whether keys and records are such that the other verbs can work with them. Nothing in here is taken for granted.
-local NUMBERS = {'timestamp', 'seq', 'priority', 'attempt', 'retries', 'failures', 'crashes', 'retries_allowed',
-                 'timeout', 'processing_started', 'processing_finished'}
-local READ = {'state', 'queue', 'msg', 'result', unpack(NUMBERS)}
-local STATES = {scheduled = 1, blocked = 1, queued = 1, running = 1, succeeded = 1, canceled = 1, dead = 1}
+local NUMBERS = {TIMESTAMP, SEQ, PRIORITY, SPENT, RETRIES, FAILURES, CRASHES, RETRIES_ALLOWED, TIMEOUT,
+                 PROCESSING_STARTED, PROCESSING_FINISHED}
+local READ = {STATE, QUEUE, MSG, RESULT, unpack(NUMBERS)}
 
 local function type_of(key)
   return redis.call('TYPE', key).ok
@@ -13,12 +12,12 @@ local function fits(key, kind)
   return found == kind or found == 'none'
 end
 
--- The state sets that can be used as such. Others are reported as keys of the wrong type.
+-- The state sets, and the list of the succeeded, that can be used as such. Others are reported as keys of the wrong type.
 local usable = {}
 local function is_set(queue, state)
   local key = state_key(queue, state)
   if usable[key] == nil then
-    usable[key] = fits(key, 'zset')
+    usable[key] = fits(key, state == SUCCEEDED and 'list' or 'zset')
   end
   return usable[key]
 end
@@ -34,12 +33,13 @@ local function read_sound(id)
   for i, value in ipairs(redis.call('HMGET', job_key(id), unpack(READ))) do
     job[READ[i]] = value
   end
+  job.state, job.queue = job[STATE], job[QUEUE] or 'default'
   for _, name in ipairs(NUMBERS) do
     if job[name] and not is_number(job[name]) then
       return nil
     end
   end
-  local named = job.queue and #job.queue <= 64 and string.find(job.queue, '^_?%w[%w._-]*$')
-  local counted = job.timestamp and is_number(job.seq or id) and (job.attempt or job.state ~= 'running')
-  return named and counted and STATES[job.state] and job or nil
+  local named = #job.queue <= 64 and string.find(job.queue, '^_?%w[%w._-]*$')
+  local counted = job[TIMESTAMP] and is_number(job[SEQ] or id)
+  return named and counted and NAMES[job.state] and job or nil
 end

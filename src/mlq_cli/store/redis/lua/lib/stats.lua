@@ -1,4 +1,6 @@
--- Counters of each queue, summed here and written once a call.
+-- Counters of each queue, summed here and written once a call. Times are whole microseconds.
+--
+-- A key that somebody has broken must not make it look as if nothing was done: errors are passed over, and this comes last.
 local sums = {}
 
 local function count(queue, name, amount)
@@ -10,15 +12,10 @@ local function count(queue, name, amount)
   sum[name] = (sum[name] or 0) + amount
 end
 
--- Written last, when all else is done: a key that somebody has broken must not make it look as if nothing was.
 local function write_stats()
   for queue, sum in pairs(sums) do
     for name, amount in pairs(sum) do
-      if name == 'wait_seconds' or name == 'run_seconds' then
-        redis.pcall('HINCRBYFLOAT', stats_key(queue), name, amount)
-      else
-        redis.pcall('HINCRBY', stats_key(queue), name, amount)
-      end
+      redis.pcall('HINCRBY', stats_key(queue), name, amount)
     end
   end
 end

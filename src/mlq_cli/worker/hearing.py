@@ -1,0 +1,88 @@
+"""What executors say of jobs, made into outcomes and progress for Redis.
+
+A job may write to the pipe what it likes: nothing of a wrong type must get any further.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgpack
+
+from mlq_cli.model.outcome import Kind, Outcome
+from mlq_cli.store.base import Progress
+from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.pipe import read_frames
+from mlq_cli.worker.supply import Supply
+
+log = logging.getLogger("mlq.worker")
+
+LONGEST = 1e10  # seconds that an attempt may have taken
+_ENDS = frozenset((Kind.DONE.value, Kind.ERROR.value, Kind.UNKNOWN.value))  # that an executor can tell of
+
+
+class Hearing:
+    """Listens to the executors of one lane."""
+
+    def __init__(self, supply: Supply, outbox: Outbox, on_word: Callable[[Executor, list[Any]], None]) -> None:
+        """`on_word` is told what an executor says of itself, and raises ValueError when that is nothing of the kind."""
+        self._supply = supply
+        self._outbox = outbox
+        self._on_word = on_word
+        self.done = 0
+
+    def hear(self, executor: Executor) -> None:
+        """Take in what an executor has sent."""
+        self._take_in(executor, executor.reader.read())
+
+    def hear_last(self, executor: Executor) -> None:
+        """Take in all that an executor had to say before it ended."""
+        executor.reader.drained = False
+        while not (executor.reader.ended or executor.reader.drained):
+            self.hear(executor)
+        self.hear_unsent(executor)
+
+    def hear_unsent(self, executor: Executor) -> None:
+        """Take in the outcomes that an executor has not sent yet; when it sends them they are known already."""
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(executor.board.unsent())
+        self._take_in(executor, read_frames(unpacker))
+
+    def _take_in(self, executor: Executor, frames: Iterable[list[Any]]) -> None:
+        settled, progress, add = self._supply.settled, self._outbox.progress, self._outbox.outcomes.append
+        try:
+            for frame in frames:
+                if len(frame) != 6:
+                    self._other(executor, frame)
+                    continue
+                kind, job_id, seconds, first, second, third = frame  # an attempt has ended: once a job, so it is short
+                texts = type(first) is type(second) is type(third) is bytes
+                if not (texts and kind in _ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
+                    raise ValueError("not an outcome")
+                if (job := settled(job_id, seconds)) is None:
+                    continue  # it was taken away from this worker, or is known already
+                add(Outcome(job_id, job.token, kind, seconds, first, second, third))
+                self.done += 1
+                if progress:
+                    progress.pop(job_id, None)
+                if kind == Kind.ERROR.value:
+                    log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("an executor sent a broken frame and is killed: %s", error)
+            executor.condemn("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
+            executor.reader.ended = True
+
+    def _other(self, executor: Executor, frame: list[Any]) -> None:
+        match frame:
+            case ["progress", str() as job_id, bytes() as value]:
+                if (job := self._supply.slices.jobs.get(job_id)) is not None:
+                    self._outbox.progress[job_id] = Progress(job_id, job.token, value)
+            case _:
+                self._on_word(executor, frame)
+
+
+def _line(text: bytes) -> str:
+    return text.decode(errors="replace").splitlines()[0][:200] if text.strip() else ""

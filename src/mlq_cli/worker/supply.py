@@ -1,0 +1,169 @@
+"""The supply of a lane: claimed jobs on their way to its executors, and the measure of how many to claim.
+
+claim ─▶ backlog ─▶ line (the kernel's) ─▶ an executor, which notes on its board what it begins
+           ▲            │                      │
+           └── take_back┴───── recall ─────────┘   what has not begun, behind a job that takes long
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection, Iterable
+from itertools import count, islice, repeat
+from operator import attrgetter
+
+from mlq_cli.store.base import Claimed
+from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.line import LONGEST, Line
+from mlq_cli.worker.slices import Sent, Slices, number_of
+
+SPAN = 0.01  # seconds of work that an executor is given ahead: jobs of 10 ms and more come one by one
+DEPTH = 200  # jobs at most that it is given ahead, however short they are
+SLICE = 0.001  # seconds of work in a slice: what an executor takes at a time, and answers together
+SLICE_JOBS = 100
+STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
+
+
+class Supply:
+    """What was claimed and has no outcome."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self.slices = Slices()
+        self.backlog: deque[Sent] = deque()  # neither in the line nor with an executor
+        self.waiting_since = 0.0  # since when the backlog has not moved
+        self._pace: float | None = None  # seconds a job takes, lately
+        self._places = count()
+
+    def __len__(self) -> int:
+        return len(self.backlog) + len(self.slices.jobs)
+
+    def all(self) -> list[Sent]:
+        """Return all jobs."""
+        return [*self.backlog, *self.slices.jobs.values()]
+
+    # --- in and out ------------------------------------------------------------------------------------------------
+    def known(self, ids: Collection[str]) -> list[Sent]:
+        """Return the jobs with these ids that are here already."""
+        handed = self.slices.jobs
+        found = [handed[job_id] for job_id in ids if job_id in handed] if handed else []
+        if self.backlog:
+            wanted = set(ids)
+            found += [job for job in self.backlog if job.id in wanted]
+        return found
+
+    def add(self, jobs: Iterable[Claimed], token: str) -> None:
+        """Take claimed jobs in."""
+        ids, timeouts, records = zip(*jobs, strict=True)
+        self.wait(list(map(Sent, ids, repeat(token), timeouts, records, self._places)))
+
+    def wait(self, jobs: list[Sent]) -> None:
+        """Put jobs into the backlog, each into its place."""
+        if not jobs:
+            return
+        if not self.backlog:
+            self.waiting_since = time.monotonic()
+            self.backlog.extend(jobs)
+        else:  # what comes back from an executor was claimed before what has come since
+            self.backlog = deque(sorted([*self.backlog, *jobs], key=attrgetter("place")))
+
+    def settled(self, job_id: str, seconds: float) -> Sent | None:
+        """Note that a job has run for so long, and return it; None for one that nobody here was given."""
+        job = self.slices.jobs.pop(job_id, None)
+        if job is not None:
+            self._pace = seconds if self._pace is None else self._pace + 0.2 * (seconds - self._pace)
+        return job
+
+    def slow(self) -> None:
+        """Note that a job takes longer than was thought, so that less is given ahead."""
+        self._pace = max(self._pace or 0.0, STUCK)
+
+    def discard(self, job: Sent) -> None:
+        """Forget a job, wherever it is."""
+        if self.slices.jobs.get(job.id) is job:
+            del self.slices.jobs[job.id]
+        elif job in self.backlog:
+            self.backlog.remove(job)
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        self.line.take_back()
+        self.backlog.clear()
+        self.slices.jobs.clear()
+
+    # --- to executors ----------------------------------------------------------------------------------------------
+    def depth(self, executor: Executor, now: float) -> int:
+        """Return how many jobs to claim for an executor, the one that it runs included."""
+        if executor.width > 1:
+            return executor.width
+        pace, since = self._pace, executor.runs_since()
+        if pace is None or (since is not None and now - since > SPAN):
+            return 1  # nothing is known yet, or it is busy with a long one right now
+        return DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
+
+    def hand_out(self, executors: Collection[Executor]) -> None:
+        """Put the backlog into the line, in slices that so many executors can share."""
+        while self.backlog and executors:
+            jobs = self._next_slice(executors)
+            number = self.slices.new_number()
+            try:
+                if not self.line.send(number, [job.record for job in jobs]):
+                    return
+            except OSError:
+                return
+            if len(jobs) == len(self.backlog):
+                self.backlog.clear()
+            else:
+                for _ in jobs:
+                    self.backlog.popleft()
+            self.slices.add(number, jobs)
+            self.waiting_since = time.monotonic()
+
+    def _next_slice(self, executors: Collection[Executor]) -> list[Sent]:
+        most = 1
+        if self._pace is not None and all(executor.width == 1 for executor in executors):
+            in_time = SLICE_JOBS if self._pace * SLICE_JOBS <= SLICE else int(SLICE / self._pace)
+            most = max(1, min(in_time, -(-len(self.backlog) // len(executors))))
+        jobs = list(islice(self.backlog, most))
+        while len(jobs) > 1 and sum(len(job.record) for job in jobs) > LONGEST:
+            del jobs[len(jobs) // 2 :]
+        return jobs
+
+    # --- and back --------------------------------------------------------------------------------------------------
+    def take_back(self) -> None:
+        """Put what nobody has received into the backlog again."""
+        for number in self.line.take_back():
+            self.wait(self.slices.take(number))
+
+    def recall(self, executor: Executor) -> None:
+        """Put what an executor has received and not begun into the backlog again."""
+        mark = executor.board.begun().mark
+        if executor.width == 1 and self.slices.behind(mark):
+            limit = executor.board.recall(number_of(mark))
+            if number_of(limit) == number_of(mark):
+                self.wait(self.slices.take_behind(limit))
+
+    def begun(self, executors: Iterable[Executor]) -> int:
+        """Return how many jobs these have begun."""
+        return sum(len(executor.begun()) for executor in executors)
+
+    def reclaim(self, dead: Executor, alive: Collection[Executor]) -> list[Sent]:
+        """Put what a dead executor had received and not begun into the backlog; return what it had begun."""
+        begun = [job for job, _ in dead.begun()]
+        if dead.width == 1:
+            mark = dead.board.begun().mark
+            begun = self.slices.up_to(mark)
+            self.wait(self.slices.take_behind(mark))
+        for job in begun:
+            del self.slices.jobs[job.id]
+        self.take_back()
+        if self._unaccounted(alive):
+            time.sleep(0.002)  # one that lives may have received it just now: it will have noted it by then
+            for number in self._unaccounted(alive):
+                self.wait(self.slices.take(number))
+        return begun
+
+    def _unaccounted(self, alive: Iterable[Executor]) -> set[int]:
+        numbers = {number_of(begun.mark) for executor in alive for begun in executor.noted()}
+        return self.slices.numbers() - numbers

@@ -1,0 +1,72 @@
+"""Packing: what is packed comes back, whoever packs at the same time and whatever failed before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from typing import Any
+
+import pytest
+
+from mlq_cli.model import values
+from mlq_cli.model.errors import NotCarried, TooLarge
+from mlq_cli.model.values import pack, unpack
+
+
+class Raising(dict[str, Any]):
+    """A dict that raises in the middle of being packed."""
+
+    def items(self) -> Any:
+        yield "a", 1
+        raise RuntimeError("its own")
+
+
+class Asking(dict[str, Any]):
+    """A dict that packs something itself when it is packed."""
+
+    def items(self) -> Any:
+        return {"inner": pack([2**70, "x" * 300])}.items()
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"), [([1, object()], NotCarried), ({1: "\ud800"}, NotCarried), (Raising(a=1, b=2), RuntimeError)]
+)
+def test_a_failed_value_leaves_nothing_in_the_next(bad: Any, error: type[Exception]) -> None:
+    for _ in range(3):
+        with pytest.raises(error):
+            pack(["before", bad])
+        assert pack({"i": 7}) == b"\x81\xa1i\x07"
+
+
+def test_a_value_that_packs_while_it_is_packed_disturbs_nothing() -> None:
+    for _ in range(3):
+        outer = unpack(pack(["left", Asking(inner=0), "right"]))
+        assert outer[0] == "left" and outer[2] == "right" and unpack(outer[1]["inner"]) == [2**70, "x" * 300]
+
+
+def test_threads_that_pack_at_once_get_their_own() -> None:
+    wrong: list[Any] = []
+
+    def work(number: int) -> None:
+        value = [number, dt.date(2020, 1, 1 + number), str(number) * 1000]
+        wrong.extend(found for _ in range(300) if (found := unpack(pack(value))) != value)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_large_value_leaves_no_large_buffer_behind() -> None:
+    values._packers.clear()
+    pack(b"x" * (values._KEPT + 1))
+    assert not values._packers
+    pack(b"x")
+    assert len(values._packers) == 1
+
+
+def test_a_value_over_the_limit_is_refused() -> None:
+    with pytest.raises(TooLarge, match="the result is 12 bytes, over the limit of 11"):
+        pack(b"x" * 10, limit=11, what="result")
