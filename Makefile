@@ -60,7 +60,7 @@ bench-promise: setup ## show what each part of the promise costs, by taking it o
 bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)
 	$(BIN)/python tests/bench/tuning.py $(ARGS)
 
-bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
+bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (half an hour)
 	$(BIN)/python tests/bench/against.py
 
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh

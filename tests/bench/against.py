@@ -1,6 +1,6 @@
 """`make bench-peers`: ours beside its peers in one run, written to docs/benchmarks.md.
 
-Some fifteen minutes once everything is installed. What is interrupted writes nothing.
+Half an hour once everything is installed. What is interrupted writes nothing.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_what_is_measured_of_ours_alone_is_measured(
     assert alone.depth(arena, 1_000)["drain of 1,000 waiting/s"] > 0
     assert alone.crowd(arena, 2)["claims/job, 2 workers"] >= 1
     assert alone.command_line(arena, 1)["mlq post ms"] > 0
-    assert alone.bulk(arena, 0.01)["bulk from the shell/s"] > 0
+    assert alone.bulk(arena, 0.01)["bulk from the shell, 2 processes/s"] > 0
 
 
 def test_a_profile_tells_who_spends_how_much(server: Server, tmp_path: Path) -> None:
