@@ -623,6 +623,30 @@ def test_a_full_redis_still_lets_workers_settle(bench: Bench) -> None:
     assert bench.post("d") == ["3"], "the refused post took no number"
 
 
+@pytest.mark.parametrize("ids", [None, ["own-1", "own-2"]])
+def test_a_post_that_is_sent_again_to_a_redis_that_is_full_by_now_is_answered(bench: Bench, ids: Any) -> None:
+    from mlq_cli.model.errors import StoreFull
+
+    call = bench.store.post([pack("x"), pack("y")], PostOptions(), ids)
+    posted = bench.store.ask(call)
+    bench.store._read([("CONFIG", "SET", "maxmemory", "1")])
+    try:
+        assert bench.store.ask(call) == posted
+        with pytest.raises(StoreFull):
+            bench.post("z")
+    finally:
+        bench.store._read([("CONFIG", "SET", "maxmemory", "0")])
+    assert bench.store.ask(bench.store.post([pack("z")], PostOptions())) == (["3"], 1)
+
+
+def test_a_bulk_post_with_ids_of_its_own_that_is_sent_again_says_how_many_were_new(bench: Bench) -> None:
+    bench.post("first", ids=["b"])
+    call = bench.store.post([pack(name) for name in "abc"], PostOptions(queue="other"), ["a", "b", "c"])
+    assert bench.store.ask(call) == bench.store.ask(call) == (["a", "b", "c"], 2)
+    assert bench.post("next") == ["5"], "sending it again took no numbers"
+    assert bench.record("b")["queue"] == "default" and bench.record("c")["queue"] == "other"
+
+
 # --- sent again after a lost reply ------------------------------------------------------------------------------------
 def test_what_an_operator_asked_for_is_not_done_twice_when_its_answer_was_lost(bench: Bench) -> None:
     store = bench.store

@@ -73,19 +73,24 @@ end
 
 local grace_left, next_due = grace(), nil
 local moves = 200  -- of jobs that are due or lost, in all these queues together
-for _, queue in ipairs(args.queues) do
-  local due = next_of(queue, SCHEDULED)
-  if due and due <= now then
+
+--@rarely
+local function look_after(queue, due, over)
+  if due then
     moves = moves - promote(queue, math.min(100, moves))
-    due = next_of(queue, SCHEDULED)
   end
-  local over = next_of(queue, RUNNING)
-  if over and over <= now then
-    if grace_left == 0 then
-      moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
-    else
-      answer[4] = tostring(grace_left / 1000000)
-    end
+  if over and grace_left == 0 then
+    moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
+  elseif over then
+    answer[4] = tostring(grace_left / 1000000)
+  end
+end
+
+for _, queue in ipairs(args.queues) do
+  local due, over = next_of(queue, SCHEDULED), next_of(queue, RUNNING)
+  if (due and due <= now) or (over and over <= now) then
+    look_after(queue, due and due <= now, over and over <= now)
+    due = next_of(queue, SCHEDULED)
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
     silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
