@@ -19,6 +19,7 @@ from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.run import executor_settings, process_hosts
 from mlq_cli.worker.worker import Worker
+from one_by_one import OneByOne
 from tests_support import Server, alive, wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"
@@ -56,6 +57,7 @@ def worker_here(mlq: MLQ) -> Iterator[Worker]:
     options = WorkerOptions(("jobs:touch_then_sleep",), paths=(str(IMPORTABLE),))
     settings = executor_settings("here", options, None)
     lane = Lane("jobs", ("default",), process_hosts("here"), settings, outbox, size=1)
+    mlq.store.talk = lambda: OneByOne(lambda *calls: mlq.store.run(*calls))  # type: ignore[method-assign]
     worker = Worker(mlq.store, "here", Rules(lease=30.0), outbox, [lane], grace=0.0)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -24,6 +24,8 @@ from typing import Any
 import msgpack
 
 from mlq_cli.model.errors import StoreUnavailable
+from one_by_one import OneByOne
+
 from mlq_cli.store.base import Call, Meanwhile
 from mlq_cli.store.redis.connect import Endpoint
 from mlq_cli.store.redis.store import RedisStore
@@ -123,6 +125,9 @@ class FailingStore(RedisStore):
             self._points.hit(place, "after")
             meanwhile = None
         return answers
+
+    def talk(self) -> Any:
+        return OneByOne(self.run)
 
     def bell(self, queues: Sequence[str]) -> RedisBell:
         bell = super().bell(queues)

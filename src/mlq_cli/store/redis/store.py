@@ -44,6 +44,7 @@ from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.scripts import script
+from mlq_cli.store.redis.talk import RedisTalk
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ class RedisStore:
         if first is None:
             return answers
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
+
+    def talk(self) -> RedisTalk:
+        """Return a way to send calls before those before them are answered."""
+        return RedisTalk(self._wire, self._command, self.run)
 
     # --- the life of a job -----------------------------------------------------------------------------------------
     def post(
