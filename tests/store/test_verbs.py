@@ -126,6 +126,12 @@ def test_a_claim_that_is_sent_again_answers_the_same_jobs(bench: Bench) -> None:
     assert bench.record("1")["attempt"] == 1
 
 
+def test_a_claim_whose_token_begins_like_the_last_one_is_another_claim(bench: Bench) -> None:
+    bench.post("a", "b")
+    assert [job.id for job in bench.claim(1, token="token12").jobs] == ["1"]
+    assert [job.id for job in bench.claim(1, token="token1").jobs] == ["2"]
+
+
 def test_a_repeated_claim_leaves_out_what_has_ended_meanwhile(bench: Bench) -> None:
     bench.post("a", "b")
     bench.claim(2, token="same")

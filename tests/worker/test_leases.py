@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from one_by_one import OneByOne
 
 from mlq_cli import MLQ
 from mlq_cli.model.errors import StoreUnavailable
@@ -19,7 +20,6 @@ from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.run import executor_settings, process_hosts
 from mlq_cli.worker.worker import Worker
-from one_by_one import OneByOne
 from tests_support import Server, alive, wait_until
 
 IMPORTABLE = Path(__file__).parent / "importable"

@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-
-from mlq_cli.model.errors import StoreUnavailable
 from one_by_one import OneByOne
 
+from mlq_cli.model.errors import StoreUnavailable
 from mlq_cli.store.base import Call, Meanwhile
 from mlq_cli.store.redis.connect import Endpoint
 from mlq_cli.store.redis.store import RedisStore

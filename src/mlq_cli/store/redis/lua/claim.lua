@@ -10,8 +10,8 @@
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local last = redis.call('GET', receipt)  -- the token of the lane's last claim, then the ids
-local ours = args.token .. ' '
+local head = cmsgpack.pack(args.token)
+local last = redis.call('GET', receipt)  -- of the lane's last claim the token, then the ids
 local ids = {}
 
 local function hand_out(id, queue, job)
@@ -20,9 +20,9 @@ local function hand_out(id, queue, job)
 end
 
 local lease_until, waited = now + us(args.lease), 0
-if last and string.sub(last, 1, #ours) == ours then
+if last and string.sub(last, 1, #head) == head then
   drain()
-  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #ours + 1))) do
+  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
     local job = read_whole(id)
     if job[STATE] == RUNNING and job[TOKEN] == args.token then
       local queue = job[QUEUE] or 'default'
@@ -113,6 +113,6 @@ if next_due then
   answer[3] = tostring(math.max(0, next_due - now) / 1000000)
 end
 if #ids > 0 then
-  redis.call('SET', receipt, ours .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
+  redis.call('SET', receipt, head .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer
