@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Called with the descriptor that becomes readable when the answer comes.
-Meanwhile = Callable[[int], None]
-
 
 class Call(NamedTuple, Generic[T]):
     """A verb, its arguments, and how to read the answer."""
@@ -199,7 +196,7 @@ class Store(Protocol):
     def ask(self, call: Call[T]) -> T:
         """Send one call and return its answer. Raises MlqError."""
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable.
 
         `meanwhile` is called between the write and the wait for the answers: work to do while the store does its own.

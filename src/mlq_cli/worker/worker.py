@@ -14,13 +14,12 @@ import os
 import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
+from mlq_cli.model.errors import MlqError
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
@@ -30,7 +29,7 @@ from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.outbox import Outbox
-from mlq_cli.worker.turn import Turn
+from mlq_cli.worker.turn import Turn, Turns
 
 log = logging.getLogger("mlq.worker")
 
@@ -73,9 +72,6 @@ class Worker:
         self._chore = chore
         self._chore_at = 0.0
         self._selector = selectors.DefaultSelector()
-        self._talk = store.talk()
-        self._talks_on: int | None = None  # the descriptor that tells of its answers, when one is due
-        self._turns: deque[Turn] = deque()  # under way
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
@@ -88,7 +84,10 @@ class Worker:
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
-        self._outage = Outage()
+        self._outage = outage = Outage()
+        self._turns = Turns(
+            store.talk(), self._selector, ended=outage.ended, refused=outage.refused, cut_off=self._cut_off
+        )
         for lane in lanes:
             lane.on_hire = partial(self._hired, lane)
             lane.on_leave = self._left
@@ -116,8 +115,8 @@ class Worker:
                 for key, _ in heard:
                     key.data()
                 now = time.monotonic()
-                if self._turns and self._talk.silent_for(now) < 0:
-                    self._hear_redis()
+                if self._turns and self._turns.silent_for(now) < 0:
+                    self._turns.hear()
                 if self._stop_at is not None:
                     stopped = self._stopping(now, stopped)
                 for lane in self._lanes:
@@ -142,7 +141,7 @@ class Worker:
         elif self._has_to_speak():
             return 0.0
         else:
-            times = [self._talk.silent_for(now) if self._turns else self._beat_at - now]
+            times = [self._turns.silent_for(now) if self._turns else self._beat_at - now]
         times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
         if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
@@ -160,24 +159,21 @@ class Worker:
         return ready and lane.room() > 0
 
     def _has_to_speak(self) -> bool:
-        if not self._talk.room:
+        if not self._turns.room:
             return False
-        if self._turn_under_way():
+        if self._turns.whole_under_way:
             return len(self._outbox.outcomes) >= AHEAD
         return self._outbox.unsaid or any(self._may_claim(lane) for lane in self._lanes)
 
-    def _turn_under_way(self) -> bool:
-        return any(turn.whole for turn in self._turns)
-
     def _turn(self, now: float) -> None:
         """Send all there is to say in one write; of a second one only outcomes, until the first is answered."""
-        if self._talk.room:
-            if not self._turn_under_way():
-                self._say(self._whole_turn(now))
+        if self._turns.room:
+            if not self._turns.whole_under_way:
+                self._turns.say(self._whole_turn(now))
             elif len(self._outbox.outcomes) >= AHEAD:
                 turn = Turn(whole=False)
                 self._add_outcomes(turn)
-                self._say(turn)
+                self._turns.say(turn)
         self._check_leases()
         for lane in self._lanes:
             lane.dispatch()  # what the answers to the last turn brought, now that Redis is at work again
@@ -204,48 +200,6 @@ class Worker:
             call = self._store.finish(outcomes, rules=self._rules)
             turn.add(call, partial(self._settled, outcomes), partial(self._outbox.back, outcomes))
 
-    def _say(self, turn: Turn) -> None:
-        if not turn.calls:
-            return
-        self._turns.append(turn)
-        try:
-            self._talk.say(*turn.calls)
-        except (StoreUnavailable, NotAllowed) as error:
-            self._cut_off(error)
-            return
-        self._listen_to_redis()
-        if self._talk.answered:
-            self._hear_redis()
-
-    def _hear_redis(self) -> None:
-        """Act on the answers that have come."""
-        try:
-            groups = self._talk.hear()
-        except (StoreUnavailable, NotAllowed) as error:
-            self._cut_off(error)
-            return
-        self._listen_to_redis()
-        for answers in groups:
-            self._outage.ended()
-            turn = self._turns.popleft()
-            for action, undo, answer in zip(turn.actions, turn.undoings, answers, strict=True):
-                if isinstance(answer, MlqError):
-                    self._outage.refused(answer)
-                    undo()
-                else:
-                    action(answer)
-
-    def _listen_to_redis(self) -> None:
-        """Wait for answers where they will come, and nowhere else."""
-        where = self._talk.fileno() if self._turns else None
-        if where == self._talks_on:
-            return
-        if self._talks_on is not None:
-            self._selector.unregister(self._talks_on)
-        if where is not None:
-            self._selector.register(where, selectors.EVENT_READ, self._hear_redis)
-        self._talks_on = where
-
     def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
         try:
             self._chore_at = now + chore(now)
@@ -256,10 +210,8 @@ class Worker:
     def _cut_off(self, error: MlqError) -> None:
         """Redis is away. Bells are hung up too: a connection may be dead without anybody telling us."""
         self._outage.began(error)
-        self._talk.close()
-        self._turns.clear()
+        self._turns.forget()
         self._outbox.all_back()
-        self._listen_to_redis()
         self._beat_at = 0.0  # by a heartbeat we find out when it is back
         for lane in self._lanes:
             self._bells.hang_up(lane)
@@ -382,7 +334,7 @@ class Worker:
     def _end(self) -> None:
         """Close everything, and say goodbye so that nobody shows this worker any more."""
         self._wait_for_executors()
-        self._talk.close()
+        self._turns.forget()
         held = [held for lane in self._lanes for held in lane.held()]
         for lane in self._lanes:
             lane.forget()

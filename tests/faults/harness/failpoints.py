@@ -16,7 +16,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import msgpack
 from one_by_one import OneByOne
 
 from mlq_cli.model.errors import StoreUnavailable
-from mlq_cli.store.base import Call, Meanwhile
+from mlq_cli.store.base import Call
 from mlq_cli.store.redis.connect import Endpoint
 from mlq_cli.store.redis.store import RedisStore
 from mlq_cli.store.redis.waiting import RedisBell
@@ -115,7 +115,7 @@ class FailingStore(RedisStore):
         super().__init__(endpoint, namespace)
         self._points = points
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         answers = []
         for call in calls:
             place = place_of(call)

@@ -20,7 +20,6 @@ from mlq_cli.store.base import (
     Caller,
     Claims,
     Held,
-    Meanwhile,
     Posted,
     Progress,
     QueueCounts,
@@ -85,7 +84,7 @@ class RedisStore:
         result: T = answer
         return result
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
         for answer in answers:
