@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mlq_cli.bulk import CHUNK, Ids, packed, post_all, processes
-from mlq_cli.model.errors import JobCanceled, JobFailed, JobNotFound, Misuse, WrongState
+from mlq_cli.model.errors import JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
-from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id
-from mlq_cli.model.options import PostOptions
+from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id, result_of
+from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
 from mlq_cli.model.values import pack
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlq_cli.worker.inprocess import Listening, Reaping
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_options = lru_cache(maxsize=64, typed=True)(PostOptions)  # they are mostly those of the post before
 
 
 class MLQ:
@@ -108,7 +110,7 @@ class MLQ:
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
         deep = self._generation(delay, at)
-        options = _options(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
+        options = _options(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep)
         message = pack(msg, limit=self.profile.limits.message)
         own = None if id is None else [check_own_id(id)]
         store = self.store
@@ -140,7 +142,7 @@ class MLQ:
         Raises as `post` does.
         """
         deep = self._generation(delay, at)
-        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, _names(functions), deep)
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep)
         limit = self.profile.limits.message
         if (count := processes(parallel)) == 1:
             with progress_bar(progress, total) as advance:
@@ -379,21 +381,3 @@ class MLQ:
 
     def __repr__(self) -> str:
         return f"MLQ({self.namespace!r}, {self.store.address!r})"
-
-
-def result_of(record: Record) -> Any:
-    """Return the result of a record, None while there is none. Raises JobFailed or JobCanceled."""
-    if record["state"] is State.DEAD:
-        raise JobFailed(record["id"], record["error"] or "no reason is known", record["traceback"])
-    if record["state"] is State.CANCELED:
-        raise JobCanceled(record["id"])
-    return record["result"]
-
-
-_options = lru_cache(maxsize=64, typed=True)(PostOptions)  # they are mostly those of the post before
-
-
-def _names(functions: Sequence[str] | None) -> tuple[str, ...] | None:
-    if isinstance(functions, str):
-        raise Misuse("functions is one text", hint=f"write functions=[{functions!r}]")
-    return None if functions is None else tuple(functions)

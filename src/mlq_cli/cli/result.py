@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlq_cli.cli import jsonable
 from mlq_cli.cli.output import Output, Unwritable, cell, complain, harmless, is_terminal, line, write
 from mlq_cli.model.errors import Misuse, WaitTimeout
-from mlq_cli.model.job import Record, State
+from mlq_cli.model.job import Record, State, result_of
 
 if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ
@@ -39,8 +39,6 @@ def wait_for(mlq: MLQ, job_id: str, timeout: float | None, output: Output) -> No
 
 def show_outcome(mlq: MLQ, job: Record, output: Output, value: Any, file: str | None = None) -> int:
     """Print a value of a job that succeeded, or say why there is none. Returns the exit code of its outcome."""
-    from mlq_cli.mlq import result_of
-
     if output.as_json:
         output.document(value)
     result_of(job)

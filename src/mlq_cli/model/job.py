@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from mlq_cli.model.errors import Misuse
+from mlq_cli.model.errors import JobCanceled, JobFailed, Misuse
 
 #: Jobs that `finish` posts to tell a callback URL; only mlq itself may post there.
 CALLBACKS = "_callbacks"
@@ -90,3 +90,12 @@ def check_own_id(job_id: str) -> str:
             hint="letters, digits and . _ : @ -, at most 128, with at least one character that is not a digit",
         )
     return job_id
+
+
+def result_of(record: Record) -> Any:
+    """Return the result of a record, None while there is none. Raises JobFailed or JobCanceled."""
+    if record["state"] is State.DEAD:
+        raise JobFailed(record["id"], record["error"] or "no reason is known", record["traceback"])
+    if record["state"] is State.CANCELED:
+        raise JobCanceled(record["id"])
+    return record["result"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -69,3 +70,10 @@ def check_url(url: str) -> None:
         raise Misuse(f"{url!r} cannot be a callback URL: {error}", hint=hint) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Misuse(f"{url!r} cannot be a callback URL", hint=hint)
+
+
+def names_of(functions: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of listeners as they are kept. Raises Misuse for one text, which would be its letters."""
+    if isinstance(functions, str):
+        raise Misuse("functions is one text", hint=f"write functions=[{functions!r}]")
+    return None if functions is None else tuple(functions)

@@ -37,11 +37,18 @@ class Call(NamedTuple, Generic[T]):
 class Caller:
     """Who asks, and how often already. The newest answer of each is remembered: a caller asks one thing at a time."""
 
-    __slots__ = ("name", "serial")
-
     def __init__(self) -> None:
-        self.name = os.urandom(8).hex()
-        self.serial = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid, self._name, self._serial = os.getpid(), os.urandom(8).hex(), 0
+
+    def next(self) -> dict[str, Any]:
+        """Return what tells this question from all others. A fork is somebody else."""
+        if self._pid != os.getpid():
+            self._begin()
+        self._serial += 1
+        return {"client": self._name, "serial": self._serial}
 
 
 class Posted(NamedTuple):

@@ -55,7 +55,7 @@ class Lane:
         self._memory = memory
         self.on_demand = on_demand
         self.executors: dict[int, Executor] = {}
-        self._supply = Supply()
+        self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self.empty = False  # the last claim left nothing in the queues
         self._busy_at = time.monotonic()
@@ -213,7 +213,7 @@ class Lane:
         if self.on_demand and not self._stopping:
             return
         able = self._able()
-        if able and len(supply) > supply.begun(self.executors.values()) and all(_stuck(each, now) for each in able):
+        if able and self._unbegun() and all(_stuck(executor, now) for executor in able):
             supply.slow()
             supply.take_back()
             self.give_back()
@@ -237,8 +237,8 @@ class Lane:
             for executor in self.executors.values():
                 if executor.busy:
                     times += [executor.next_look(now, self._timeout), *self._looks_behind(executor, now)]
-            if supply.backlog:
-                times.append(supply.waiting_since + STUCK - now)
+            if self._unbegun():
+                times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
         if self._wanted() > len(self.executors):
             times.append(self._hire_at - now)
         if self._unburied or any(not executor.ready or executor.leaving for executor in self.executors.values()):
@@ -248,13 +248,17 @@ class Lane:
     def _looks_behind(self, executor: Executor, now: float) -> list[float]:
         since, slices = executor.runs_since(), self._supply.slices
         if since is None:
-            return [STUCK] if len(self._supply) > self._supply.begun(self.executors.values()) else []
+            return []
         mark, times = executor.board.begun().mark, []
         if executor.looked_at != mark and len(slices.up_to(mark)) > 1:
             times.append(since + HELD - now)
-        if len(self._supply) > 1 and now - since <= STUCK:
+        if slices.behind(mark):
             times.append(since + STUCK - now)
         return times
+
+    def _unbegun(self) -> bool:
+        """Whether there are jobs here that no executor has begun."""
+        return len(self._supply) > self._supply.begun(self.executors.values())
 
     def _wanted(self) -> int:
         if self._stopping:

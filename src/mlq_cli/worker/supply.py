@@ -28,7 +28,9 @@ STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken 
 class Supply:
     """What was claimed and has no outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, executors: int) -> None:
+        """`executors`: how many will take from the line."""
+        self._sliced = executors == 1
         self.line = Line()
         self.slices = Slices()
         self.backlog: deque[Sent] = deque()  # neither in the line nor with an executor
@@ -121,10 +123,13 @@ class Supply:
             self.waiting_since = time.monotonic()
 
     def _next_slice(self, executors: Collection[Executor]) -> list[Sent]:
+        """Return the jobs of the next slice: more than one only where an executor has the line for itself.
+
+        Two that each hold a slice may both meet a long job, and what stands behind the first has to wait for as long.
+        """
         most = 1
-        if self._pace is not None and all(executor.width == 1 for executor in executors):
-            in_time = SLICE_JOBS if self._pace * SLICE_JOBS <= SLICE else int(SLICE / self._pace)
-            most = max(1, min(in_time, -(-len(self.backlog) // len(executors))))
+        if self._pace is not None and self._sliced and all(executor.width == 1 for executor in executors):
+            most = SLICE_JOBS if self._pace * SLICE_JOBS <= SLICE else max(1, int(SLICE / self._pace))
         jobs = list(islice(self.backlog, most))
         while len(jobs) > 1 and sum(len(job.record) for job in jobs) > LONGEST:
             del jobs[len(jobs) // 2 :]

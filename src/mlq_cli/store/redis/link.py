@@ -195,10 +195,9 @@ class Place(NamedTuple):
                 connected.close()
                 raise
             return connected
-        host = self.host or "localhost"
         # A name in bytes is looked up without loading the tables of international names.
-        name: Any = host.encode() if host.isascii() else host
-        connected = socket.create_connection((name, self.port or 6379), self.connect_seconds)
+        host: Any = (self.host or "localhost").encode()
+        connected = socket.create_connection((host, self.port or 6379), self.connect_seconds)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():

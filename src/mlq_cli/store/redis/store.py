@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,6 +54,13 @@ T = TypeVar("T")
 PAGE = 500  # records read in one exchange
 
 
+class _Here(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.caller = Caller()
+
+
 class RedisStore:
     """Jobs in Redis or Valkey, one namespace of it. Threads may share one."""
 
@@ -62,7 +68,7 @@ class RedisStore:
         self.namespace = namespace
         self._wire = Wire(endpoint)
         self._prefix = layout.prefix(namespace)
-        self._client = threading.local()
+        self._here = _Here()
 
     @property
     def address(self) -> str:
@@ -133,13 +139,7 @@ class RedisStore:
 
     def _serial(self, caller: Caller | None = None) -> dict[str, Any]:
         """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
-        if caller is None:
-            client = self._client
-            if getattr(client, "pid", None) != os.getpid():
-                client.pid, client.caller = os.getpid(), Caller()
-            caller = client.caller
-        caller.serial += 1
-        return {"client": caller.name, "serial": caller.serial}
+        return (caller or self._here.caller).next()
 
     def claim(
         self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
