@@ -18,14 +18,14 @@ from typing import NamedTuple
 WIDTH = 100  # jobs that one executor may run at a time, async ones
 #: A mark names a job: the number of its slice, and its place in it.
 PLACE_BITS = 8
-MOST = 1 << PLACE_BITS  # jobs in a slice
+MOST = 1 << PLACE_BITS  # a slice has fewer jobs
 
-_RECALL, _LIMIT, _LEAVE, _UNSENT = range(4)  # words; behind them the slots: a mark and an instant each
-_SLOTS = 4
+_RECALL, _LIMIT, _LEAVE, _UNSENT = range(4)  # words (`_LIMIT`: the first mark that must not be run); then the slots
+_SLOTS = 4  # a mark and an instant each
 _OUTCOMES = 4096  # where the unsent outcomes begin, in bytes
 _SIZE = _OUTCOMES + (1 << 16)
 _COUNT_BITS = 32  # of `_UNSENT`: the bytes; above them, which lot of outcomes they are
-_PATIENCE = 1.0  # seconds
+_LOTS = 1 << 31  # then they are counted from the beginning
 _SETTLED = 0.001  # seconds after which each side surely sees what the other wrote
 
 
@@ -68,13 +68,12 @@ class Board:
         number = mark >> PLACE_BITS
         if self._words[_RECALL] != number:
             return False
-        give_up_at = time.monotonic() + _PATIENCE
-        while self._words[_LIMIT] >> PLACE_BITS != number:  # the worker is about to say where it has drawn the line
-            if time.monotonic() > give_up_at:
-                return False  # it is frozen: when it looks, it will find this one begun
+        # The worker is about to say where it has drawn the line. Nobody else knows, so one that is frozen just now is
+        # waited for; one that dies takes us along.
+        while self._words[_LIMIT] >> PLACE_BITS != number:
             time.sleep(_SETTLED / 4)
         limit: int = self._words[_LIMIT]
-        return mark > limit
+        return mark >= limit
 
     @property
     def asked_to_leave(self) -> bool:
@@ -94,7 +93,7 @@ class Board:
 
     def sent(self) -> None:
         """Note that all outcomes that were kept have been sent."""
-        self._lot += 1
+        self._lot = (self._lot + 1) % _LOTS
         self._used = 0
         self._words[_UNSENT] = self._lot << _COUNT_BITS
 
@@ -105,13 +104,18 @@ class Board:
         mark = self._words[place]
         return Begun(mark, self._instants[place + 1])
 
-    def recall(self, number: int) -> int:
-        """Take back what has not begun of a slice that the executor is at; returns the mark of the last it may run."""
+    def recall(self, number: int) -> int | None:
+        """Take back what has not begun of a slice, wherever the executor is.
+
+        Returns the mark of the last job that has begun, None when it is not at that slice and will run none of it.
+        """
         self._words[_RECALL] = number
         time.sleep(_SETTLED)
-        limit: int = self._words[_SLOTS]
-        self._words[_LIMIT] = limit
-        return limit
+        last: int = self._words[_SLOTS]
+        at_it = last >> PLACE_BITS == number
+        # Never the mark of another slice: when that is recalled one day, its line would seem to be drawn already.
+        self._words[_LIMIT] = last + 1 if at_it else number << PLACE_BITS
+        return last if at_it else None
 
     def ask_to_leave(self) -> None:
         """Let the executor end after the slice it has."""

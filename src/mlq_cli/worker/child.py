@@ -175,14 +175,13 @@ class Executing:
         leaving = None
         while leaving is None:
             await free.acquire()
-            self._slot = slots[-1]
             leaving = self._spent
-            job = None if leaving else self._next_job()
+            job = None if leaving else self._next_job(slots[-1])
             while job is None and leaving is None:
                 arrived.clear()
                 await self._something(arrived)
                 leaving = self._spent or (self._recycling.due_for_code() if self._recycling else None)
-                job = None if leaving else self._next_job()
+                job = None if leaving else self._next_job(slots[-1])  # another than before, if one has ended meanwhile
             if not job:
                 break
             task = asyncio.create_task(self._attempt_async(job), name=str(slots.pop()))
@@ -197,8 +196,9 @@ class Executing:
         if running:
             await asyncio.wait(running)
 
-    def _next_job(self) -> list[Any] | None:
+    def _next_job(self, slot: int) -> list[Any] | None:
         """Return the values of the next job, none of them to stop, None when there is no job right now."""
+        self._slot = slot
         if not self._waiting:
             received = self._receiver.receive_now()
             if received is None:
@@ -208,7 +208,7 @@ class Executing:
                 return []
             self._waiting.extend(enumerate(jobs_in(packed), number << PLACE_BITS))
         mark, values = self._waiting.popleft()
-        self._board.begin(mark, time.monotonic(), self._slot)
+        self._board.begin(mark, time.monotonic(), slot)
         return values
 
     async def _something(self, arrived: asyncio.Event) -> None:

@@ -38,11 +38,15 @@ class Hearing:
         """Take in what an executor has sent."""
         self._take_in(executor, executor.reader.read())
 
-    def hear_last(self, executor: Executor) -> None:
-        """Take in all that an executor had to say before it ended."""
+    def hear_all(self, executor: Executor) -> None:
+        """Take in all that an executor has sent."""
         executor.reader.drained = False
         while not (executor.reader.ended or executor.reader.drained):
             self.hear(executor)
+
+    def hear_last(self, executor: Executor) -> None:
+        """Take in all that an executor had to say before it ended."""
+        self.hear_all(executor)
         self.hear_unsent(executor)
 
     def hear_unsent(self, executor: Executor) -> None:

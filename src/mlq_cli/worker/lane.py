@@ -14,6 +14,7 @@ from typing import Any
 from mlq_cli.model.errors import Misuse
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Claimed, Held
+from mlq_cli.worker.behind import Behind
 from mlq_cli.worker.executor import Executor, HostMaker
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
@@ -26,7 +27,6 @@ log = logging.getLogger("mlq.worker")
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
 GUARDS = 1.0  # seconds between two looks at the guards, at least
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
-HELD = 0.002  # seconds after which the outcomes of a slice that takes longer than was thought are looked for
 
 
 class Lane:
@@ -57,6 +57,7 @@ class Lane:
         self.executors: dict[int, Executor] = {}
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
+        self._behind = Behind(self._supply, self._hearing)
         self.empty = False  # the last claim left nothing in the queues
         self._busy_at = time.monotonic()
         self._unburied: list[Executor] = []  # ended, and something of them is still to be waited for
@@ -186,26 +187,11 @@ class Lane:
             elif executor.lingers(now):
                 log.warning("an executor that was to end did not and is killed: a thread of a job is left, perhaps")
                 executor.kill()
-            else:
-                self._look_behind(executor, now)
+            elif self._behind.look(executor, now):
+                self.dispatch()
         self._give_back_late(now)
         self._unburied = [executor for executor in self._unburied if not executor.gone]
         self._hire(now)
-
-    def _look_behind(self, executor: Executor, now: float) -> None:
-        """See to what waits behind a job that takes longer than was thought: outcomes before it, jobs after it."""
-        since, slices = executor.runs_since(), self._supply.slices
-        if since is None:
-            return
-        mark = executor.board.begun().mark
-        if now - since > HELD and executor.looked_at != mark and len(slices.up_to(mark)) > 1:
-            executor.looked_at = mark
-            self._hearing.hear_unsent(executor)
-        if now - since > STUCK and slices.behind(mark):
-            self._supply.slow()
-            self._supply.recall(executor)
-            self._supply.take_back()  # so that the oldest are the first again
-            self.dispatch()
 
     def _give_back_late(self, now: float) -> None:
         """Give back what nobody here will begin soon: another worker may be free."""
@@ -213,6 +199,8 @@ class Lane:
         if self.on_demand and not self._stopping:
             return
         able = self._able()
+        if not able and self._unbegun():
+            supply.take_back()  # from the line of those that leave, who do not receive any more
         if able and self._unbegun() and all(_stuck(executor, now) for executor in able):
             supply.slow()
             supply.take_back()
@@ -236,7 +224,7 @@ class Lane:
         if len(supply):
             for executor in self.executors.values():
                 if executor.busy:
-                    times += [executor.next_look(now, self._timeout), *self._looks_behind(executor, now)]
+                    times += [executor.next_look(now, self._timeout), *self._behind.next_look(executor, now)]
             if self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
         if self._wanted() > len(self.executors):
@@ -244,17 +232,6 @@ class Lane:
         if self._unburied or any(not executor.ready or executor.leaving for executor in self.executors.values()):
             times.append(0.25)
         return max(0.001, min(times)) if times else None
-
-    def _looks_behind(self, executor: Executor, now: float) -> list[float]:
-        since, slices = executor.runs_since(), self._supply.slices
-        if since is None:
-            return []
-        mark, times = executor.board.begun().mark, []
-        if executor.looked_at != mark and len(slices.up_to(mark)) > 1:
-            times.append(since + HELD - now)
-        if slices.behind(mark):
-            times.append(since + STUCK - now)
-        return times
 
     def _unbegun(self) -> bool:
         """Whether there are jobs here that no executor has begun."""
@@ -273,7 +250,7 @@ class Lane:
         if now < self._hire_at:
             return
         if not self.executors and self._wanted():
-            self._supply.take_back()  # and with it what was meant for those before: the word to stop
+            self._supply.start_anew()
         for number in range(self._wanted()):
             if number not in self.executors:
                 try:
@@ -299,7 +276,8 @@ class Lane:
         """An executor has ended: see to the jobs it held. The kernel still has those that it had not begun."""
         self._hearing.hear_last(executor)
         since = executor.board.begun().at
-        begun = self._supply.reclaim(executor, self._able())
+        begun = self._supply.reclaim(executor)
+        self._supply.find(self.executors.values(), self._hearing.hear_all)
         trace = executor.last_words()
         error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
         self.on_leave(executor)
@@ -342,6 +320,7 @@ class Lane:
             return
         if not self._runs(job):
             self._back_to_backlog()
+            self._supply.find(self.executors.values(), self._hearing.hear_all)
         if (executor := self._runs(job)) is not None:
             executor.kill()
         self._supply.discard(job)

@@ -44,7 +44,9 @@ class Line:
         try:
             if len(records) == 1 and len(records[0]) > LONGEST:
                 with _nameless_file(records[0]) as file:
-                    socket.send_fds(self._ours, [_HEADER.pack(-number)], [file.fileno()], _TRY)
+                    passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file.fileno()]))
+                    # not by `socket.send_fds`, which leaves the flags out and so waits for as long as the line is full
+                    self._ours.sendmsg([_HEADER.pack(-number)], [passed], _TRY)
             else:
                 self._ours.send(_HEADER.pack(number) + b"".join(records), _TRY)
         except BlockingIOError:
@@ -63,15 +65,24 @@ class Line:
             pass  # it is too full; the worker has other means
 
     def take_back(self) -> list[int]:
-        """Return the numbers of the slices that nobody has received; nobody will."""
+        """Return the numbers of the slices that nobody has received; nobody will. Words to stop stay in the line."""
+        numbers = self._empty()
+        for _ in range(numbers.count(0)):
+            self.stop()
+        return [number for number in numbers if number]
+
+    def clear(self) -> list[int]:
+        """Take everything back, words to stop too: whom they were for has gone."""
+        return [number for number in self._empty() if number]
+
+    def _empty(self) -> list[int]:
         numbers: list[int] = []
         while True:
             try:
                 data = self._theirs.recv(_HEADER.size, _TRY)
             except BlockingIOError:
                 return numbers
-            if number := abs(_HEADER.unpack(data)[0]):
-                numbers.append(number)
+            numbers.append(abs(_HEADER.unpack(data)[0]))
 
     def close(self) -> None:
         """Close both ends."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count, islice, repeat
 from operator import attrgetter
 
@@ -22,6 +22,7 @@ SPAN = 0.01  # seconds of work that an executor is given ahead: jobs of 10 ms an
 DEPTH = 200  # jobs at most that it is given ahead, however short they are
 SLICE = 0.001  # seconds of work in a slice: what an executor takes at a time, and answers together
 SLICE_JOBS = 100
+NOTED = 0.002  # seconds in which an executor has noted what it has received, as a rule
 STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
 
 
@@ -141,20 +142,25 @@ class Supply:
         for number in self.line.take_back():
             self.wait(self.slices.take(number))
 
+    def start_anew(self) -> None:
+        """The same when there is no executor any more: what told them to stop is not for those that come."""
+        for number in self.line.clear():
+            self.wait(self.slices.take(number))
+
     def recall(self, executor: Executor) -> None:
         """Put what an executor has received and not begun into the backlog again."""
         mark = executor.board.begun().mark
         if executor.width == 1 and self.slices.behind(mark):
-            limit = executor.board.recall(number_of(mark))
-            if number_of(limit) == number_of(mark):
-                self.wait(self.slices.take_behind(limit))
+            last = executor.board.recall(number_of(mark))
+            if last is not None:
+                self.wait(self.slices.take_behind(last))
 
     def begun(self, executors: Iterable[Executor]) -> int:
         """Return how many jobs these have begun."""
         return sum(len(executor.begun()) for executor in executors)
 
-    def reclaim(self, dead: Executor, alive: Collection[Executor]) -> list[Sent]:
-        """Put what a dead executor had received and not begun into the backlog; return what it had begun."""
+    def reclaim(self, dead: Executor) -> list[Sent]:
+        """Put what a dead executor had noted and not begun into the backlog; return what it had begun."""
         begun = [job for job, _ in dead.begun()]
         if dead.width == 1:
             mark = dead.board.begun().mark
@@ -162,13 +168,25 @@ class Supply:
             self.wait(self.slices.take_behind(mark))
         for job in begun:
             del self.slices.jobs[job.id]
-        self.take_back()
-        if self._unaccounted(alive):
-            time.sleep(0.002)  # one that lives may have received it just now: it will have noted it by then
-            for number in self._unaccounted(alive):
-                self.wait(self.slices.take(number))
         return begun
 
-    def _unaccounted(self, alive: Iterable[Executor]) -> set[int]:
-        numbers = {number_of(begun.mark) for executor in alive for begun in executor.noted()}
-        return self.slices.numbers() - numbers
+    def find(self, executors: Collection[Executor], hear: Callable[[Executor], None]) -> None:
+        """Put what has been received, and is noted by none of these executors, into the backlog.
+
+        Whoever received it has died before it could note it, or lives and is about to. `hear` takes in the outcomes of
+        one of them.
+        """
+        self.take_back()
+        if not self._unnoted(executors):
+            return
+        time.sleep(NOTED)
+        unnoted = self._unnoted(executors)
+        for executor in executors:  # what it noted before what it notes now has ended, and its outcome is on the way
+            hear(executor)
+        for number in sorted(unnoted & self.slices.numbers()):
+            begun = (executor.board.recall(number) for executor in executors)
+            last = next((mark for mark in begun if mark is not None), None)
+            self.wait(self.slices.take(number) if last is None else self.slices.take_behind(last))
+
+    def _unnoted(self, executors: Iterable[Executor]) -> set[int]:
+        return self.slices.numbers() - {number_of(each.mark) for executor in executors for each in executor.noted()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import ctypes
 import os
 import signal
@@ -197,3 +198,25 @@ def misbehave(msg: Any) -> Any:
 class Unspeakable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even my name")
+
+
+def act(msg: Any) -> Any:
+    """Say by a line in a file which job begins, and in which process, and do as told."""
+    with open(msg["file"], "a") as file:
+        file.write(f"{msg['name']} {os.getpid()}\n")
+    match msg.get("do"):
+        case "sleep":
+            if "goodbye" in msg:
+                atexit.register(Path(msg["goodbye"]).touch)
+            time.sleep(msg["seconds"])
+        case "hold the lock":
+            ctypes.PyDLL(None).usleep(int(msg["seconds"] * 1e6))
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "close all":
+            os.closerange(3, 256)
+        case "fork":
+            return "the original" if os.fork() else "the copy"
+        case "leave slowly":
+            atexit.register(time.sleep, msg["seconds"])
+    return msg["name"]
