@@ -115,7 +115,7 @@ def run_slices(descriptor: int, orders: int, told: int) -> None:
 
 @pytest.mark.parametrize("rounds", [700, pytest.param(10_000, marks=pytest.mark.minutes)])
 def test_no_job_is_both_run_and_taken_back_and_none_is_lost(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An executor runs slice after slice as fast as it can, and each is recalled at some moment, or a moment too late."""
+    """An executor runs slice after slice as fast as it can; each is recalled at some moment, or a moment too late."""
     monkeypatch.setattr("mlq_cli.worker.board._SETTLED", 1e-4)  # at both ends: more rounds in the same time
     board = Board()
     orders, theirs_orders = os.pipe()

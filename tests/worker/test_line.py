@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_slice_goes_to_one_of_several_receivers_or_is_taken_back(line: Line) -
         line.stop()
         for thread in threads:
             thread.join(0.01)
-    assert sorted([*sum(received, []), *taken]) == list(range(1, slices + 1))
+    assert sorted([*chain(*received), *taken]) == list(range(1, slices + 1))
     assert all(mine == sorted(mine) for mine in (*received, taken)), "each gets them in order"
     assert all(received), "each of them gets some"
 
