@@ -34,6 +34,7 @@ class Slices:
         self.jobs: dict[str, Sent] = {}  # that have no outcome yet, in the order in which they were handed out
         self._slices: dict[int, list[Sent]] = {}
         self._number = 0
+        self._sweep_at = _SWEEP
 
     def new_number(self) -> int:
         """Return a number for the next slice."""
@@ -42,8 +43,9 @@ class Slices:
 
     def add(self, number: int, jobs: list[Sent]) -> None:
         """Note that a slice was handed over."""
-        if len(self._slices) >= _SWEEP:
+        if len(self._slices) >= self._sweep_at:
             self._slices = {n: jobs for n, jobs in self._slices.items() if any(self._open(job) for job in jobs)}
+            self._sweep_at = max(_SWEEP, 2 * len(self._slices))  # or many slices of one job are swept for each
         self._slices[number] = jobs
         self.jobs.update((job.id, job) for job in jobs)
 
