@@ -57,7 +57,7 @@ PARTS = (
             "send(lists, to_sets, to_list)\n",
             "send(lists, to_sets, to_list)\n  lists[RUNNING] = nil\n",
         ),
-        (f"{LUA}/claim.lua", "local over = next_of(queue, RUNNING)", "local over = nil"),
+        (f"{LUA}/claim.lua", ", next_of(queue, RUNNING)", ", nil"),
         (f"{LUA}/claim.lua", "next_due = grace(), nil", "next_due = 0, nil"),
         (f"{WORKER}/worker.py", "BEAT_BUSY = 3.0", "BEAT_BUSY = 3600.0"),
         (f"{WORKER}/fence.py", "return boot_time() - since >= self._span", "return False"),
@@ -87,7 +87,7 @@ PARTS = (
     part(
         "delays and retention",
         "only a reaper looks for jobs that are due, and forgets those kept long enough",
-        (f"{LUA}/claim.lua", "local due = next_of(queue, SCHEDULED)", "local due = nil"),
+        (f"{LUA}/claim.lua", "local due, over = next_of(queue, SCHEDULED)", "local due, over = nil"),
         (f"{LUA}/finish.lua", "if has_retention(queue) then", "if false then"),
     ),
     part(
