@@ -54,7 +54,7 @@ bench: setup ## measure mlq beside what Redis allows and beside its own history 
 bench-profile: setup ## show where the processor time of a job goes (ARGS='--against ../main/src': beside another source)
 	$(BIN)/python tests/bench/ours.py --profile $(ARGS)
 
-bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (five minutes)
+bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (eight minutes)
 	$(BIN)/python tests/bench/promise.py $(ARGS)
 
 bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)

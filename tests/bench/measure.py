@@ -105,12 +105,15 @@ def idle(arena: Arena, scale: float) -> Numbers:
         arena.wait_for_ticks(1, worker)
         time.sleep(1.0)
         processes = tree(worker.pid)
-        used, commands, since = cpu_seconds(processes), arena.server.commands(), time.monotonic()
+        used, traffic, since = cpu_seconds(processes), arena.server.traffic(), time.monotonic()
         time.sleep(max(0.5, IDLE_SECONDS * scale))
         passed = time.monotonic() - since
-        commands = max(0, arena.server.commands() - commands - 1)
+        # Less the one question that ends this.
+        commands, reads = (
+            max(0, now - then - 1) / passed for now, then in zip(arena.server.traffic(), traffic, strict=True)
+        )
         share = (cpu_seconds(processes) - used) / passed
-        return {"idle commands/s": commands / passed, "idle cpu %": share * 100}
+        return {"idle commands/s": commands, "idle reads/s": reads, "idle cpu %": share * 100}
 
 
 def memory(arena: Arena, scale: float) -> Numbers:

@@ -67,6 +67,7 @@ RESOURCES = (
     ("processes", "processes"),
     ("start s", "start s"),
     ("idle commands/s", "idle commands/s"),
+    ("idle reads/s", "idle reads/s"),
     ("idle CPU %", "idle cpu %"),
 )
 
@@ -215,7 +216,9 @@ when a job that was posted later begins, but not before it would have begun in a
 {table(SPEED)}
 
 *bytes*: of Redis, for a job with a message and a result of 100 bytes each. *worker MB*: resident, all its processes
-added up as `ps` shows them, half a second after its first job. What has no brackets is of one look.
+added up as `ps` shows them, half a second after its first job. *idle commands*: those that scripts call count too.
+*idle reads*: how often Redis has read from a connection, which is near the number of round trips.
+What has no brackets is of one look.
 
 {table(RESOURCES)}
 """
