@@ -109,6 +109,9 @@ class Board:
 
         Returns the mark of the last job that has begun, None when it is not at that slice and will run none of it.
         """
+        before = self._words[_RECALL]
+        if before and number != before == self._words[_SLOTS] >> PLACE_BITS:
+            return None  # it may still be at a slice that was recalled before, and that must stay so
         self._words[_RECALL] = number
         time.sleep(_SETTLED)
         last: int = self._words[_SLOTS]

@@ -36,7 +36,7 @@ class Hearing:
 
     def hear(self, executor: Executor) -> None:
         """Take in what an executor has sent."""
-        self._take_in(executor, executor.reader.read())
+        self._take_in(executor, executor.reader.read(), early=False)
 
     def hear_all(self, executor: Executor) -> None:
         """Take in all that an executor has sent."""
@@ -53,9 +53,11 @@ class Hearing:
         """Take in the outcomes that an executor has not sent yet; when it sends them they are known already."""
         unpacker = msgpack.Unpacker()
         unpacker.feed(executor.board.unsent())
-        self._take_in(executor, read_frames(unpacker))
+        self._take_in(executor, read_frames(unpacker), early=True)
 
-    def _take_in(self, executor: Executor, frames: Iterable[list[Any]]) -> None:
+    def _take_in(self, executor: Executor, frames: Iterable[list[Any]], *, early: bool) -> None:
+        """`early`: the executor has still to send these."""
+        unsent = executor.heard_unsent
         settled, progress, add = self._supply.settled, self._outbox.progress, self._outbox.outcomes.append
         try:
             for frame in frames:
@@ -66,10 +68,16 @@ class Hearing:
                 texts = type(first) is type(second) is type(third) is bytes
                 if not (texts and kind in _ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
                     raise ValueError("not an outcome")
+                if job_id in unsent:  # nor is it of the next attempt, should that be here already
+                    if not early:
+                        unsent.discard(job_id)
+                    continue
                 if (job := settled(job_id, seconds)) is None:
                     continue  # it was taken away from this worker, or is known already
                 add(Outcome(job_id, job.token, kind, seconds, first, second, third))
                 self.done += 1
+                if early:
+                    unsent.add(job_id)
                 if progress:
                     progress.pop(job_id, None)
                 if kind == Kind.ERROR.value:
