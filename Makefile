@@ -54,13 +54,13 @@ bench: setup ## measure mlq beside what Redis allows and beside its own history 
 bench-profile: setup ## show where the processor time of a job goes (ARGS='--against ../main/src': beside another source)
 	$(BIN)/python tests/bench/ours.py --profile $(ARGS)
 
-bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (five minutes)
+bench-promise: setup ## show what each part of the promise costs, by taking it out of a copy (eight minutes)
 	$(BIN)/python tests/bench/promise.py $(ARGS)
 
 bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)
 	$(BIN)/python tests/bench/tuning.py $(ARGS)
 
-bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (a quarter of an hour)
+bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (half an hour)
 	$(BIN)/python tests/bench/against.py
 
 check: setup ## look at style, types, the floors of the house, and whether generated pages are fresh

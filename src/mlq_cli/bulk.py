@@ -167,7 +167,7 @@ class _Making:
         call, self._ahead = self._ahead or self._make(), None
         return call
 
-    def ahead(self, _answer: int) -> None:
+    def ahead(self) -> None:
         """Make the next call. Raises nothing: first the one that is under way has to be answered."""
         try:
             self._ahead = self._make()

@@ -63,6 +63,12 @@ YARDSTICK = Contestant(
     posts=6000,
 )  # fmt: skip
 
+THROW_AWAY = Contestant(
+    "throw-away", "throwaway", "{bin}/python -m throwaway", 150_000,
+    "100 jobs ahead of the executor", "as ours", "lease written, nobody looks", "yes: an executor is a process",
+    posts=6000,
+)  # fmt: skip
+
 PEERS = (
     Contestant(
         "mlq 0.2.2", "peer_mlq_0_2_2", "{bin}/python -m peer_mlq_0_2_2", 9_000,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from arena import Arena, Stuck
-from contestants import OURS, YARDSTICK, Contestant
+from contestants import OURS, THROW_AWAY, YARDSTICK, Contestant
 from processes import cpu_seconds, resident_megabytes, tree, wait_for
 
 from mlq_cli import MLQ
@@ -31,8 +31,8 @@ Load = Callable[[Arena, float], Numbers]
 
 
 def loads_of(contestant: Contestant, number: int) -> list[Load]:
-    """Return what is measured of a contestant in a round; the yardstick can only post and drain."""
-    if contestant is YARDSTICK:
+    """Return what is measured of a contestant in a round; the yardsticks can only post and drain."""
+    if contestant in (YARDSTICK, THROW_AWAY):
         return [drain, post]
     every = [drain, post, start, latency, mixed]
     if contestant is OURS:
@@ -105,12 +105,15 @@ def idle(arena: Arena, scale: float) -> Numbers:
         arena.wait_for_ticks(1, worker)
         time.sleep(1.0)
         processes = tree(worker.pid)
-        used, commands, since = cpu_seconds(processes), arena.server.commands(), time.monotonic()
+        used, traffic, since = cpu_seconds(processes), arena.server.traffic(), time.monotonic()
         time.sleep(max(0.5, IDLE_SECONDS * scale))
         passed = time.monotonic() - since
-        commands = max(0, arena.server.commands() - commands - 1)
+        # Less the one question that ends this.
+        commands, reads = (
+            max(0, now - then - 1) / passed for now, then in zip(arena.server.traffic(), traffic, strict=True)
+        )
         share = (cpu_seconds(processes) - used) / passed
-        return {"idle commands/s": commands / passed, "idle cpu %": share * 100}
+        return {"idle commands/s": commands, "idle reads/s": reads, "idle cpu %": share * 100}
 
 
 def memory(arena: Arena, scale: float) -> Numbers:

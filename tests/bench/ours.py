@@ -20,7 +20,7 @@ from typing import Any
 import cpu
 from alone import alone
 from arena import Arena, temporary_folder
-from contestants import OURS, YARDSTICK
+from contestants import OURS, THROW_AWAY, YARDSTICK
 from measure import Numbers, drain_pair
 from processes import load, machine
 from rounds import Results, run_rounds, say, stop_like_ctrl_c
@@ -35,7 +35,7 @@ def measure_ours(server: Server, folder: Path, *, rounds: int, scale: float, qui
     """Return what ours and the yardstick do in the same run."""
     results = Results()
     more = {OURS.name: [drain_pair]}
-    run_rounds(server, [OURS, YARDSTICK], folder, results, rounds=rounds, scale=scale, more=more)
+    run_rounds(server, [OURS, YARDSTICK, THROW_AWAY], folder, results, rounds=rounds, scale=scale, more=more)
     say("        the depth of the queue, a crowd of workers, the command line, bulk")
     alone(Arena(server, OURS, folder), results, quick=quick)
     return results
@@ -43,9 +43,12 @@ def measure_ours(server: Server, folder: Path, *, rounds: int, scale: float, qui
 
 def ratios(results: Results) -> Numbers:
     """Return what part of the yardstick's rates ours reaches."""
-    ours, yardstick = results.medians(OURS.name), results.medians(YARDSTICK.name)
-    both = [key for key in ("drain/s", "bulk/s", "post/s") if key in ours and key in yardstick]
-    return {f"part of the yardstick's {key}": ours[key] / yardstick[key] for key in both}
+    ours, numbers = results.medians(OURS.name), {}
+    for each, keys in ((YARDSTICK, ("drain/s", "bulk/s", "post/s")), (THROW_AWAY, ("drain/s",))):
+        theirs = results.medians(each.name)
+        both = [key for key in keys if key in ours and key in theirs]
+        numbers |= {f"part of the {each.name}'s {key}": ours[key] / theirs[key] for key in both}
+    return numbers
 
 
 def commit() -> str:

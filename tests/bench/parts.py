@@ -34,69 +34,69 @@ def part(name: str, gives: str, *changes: tuple[str, str, str], load: str = "dra
 
 
 ONCE = (
-    (f"{LUA}/lib/once.lua", "function remembered()\n", "function remembered()\n  do return false end\n"),
-    (f"{LUA}/lib/once.lua", "function remember(answer)\n", "function remember(answer)\n  do return answer end\n"),
+    (f"{LUA}/post.lua", "  last = redis.call('SET',", "  last = nil and redis.call('SET',"),
+    (f"{LUA}/lib/once.lua", "for i = 2, #ARGV do", "for i = 2, 1 do"),
 )
 
 PARTS = (
     part(
         "fence",
         "a late outcome overwrites a newer one",
-        (f"{LUA}/finish.lua", "job.state == 'running' and job.token == ARGV[i + 1]", "job.queue"),
-        (f"{LUA}/claim.lua", "'token', args.token, ", ""),
-        (
-            f"{LUA}/lib/settle.lua",
-            "'state', 'token', 'queue', 'callback', 'error_type')",
-            "'queue', 'callback', 'error_type')\n  table.insert(values, 1, 'running')\n"
-            "  table.insert(values, 2, false)",
-        ),
+        (f"{LUA}/finish.lua", "job.state == RUNNING and job.token == ARGV[i + 1]", "job.state"),
+        (f"{LUA}/claim.lua", ", TOKEN, args.token,", ","),
+        (f"{LUA}/lib/settle.lua", "STATE, TOKEN, QUEUE, CALLBACK", "STATE, QUEUE, CALLBACK"),
+        (f"{LUA}/lib/settle.lua", "token = values[2], queue = values[3]", "queue = values[2]"),
+        (f"{LUA}/lib/settle.lua", "callback = values[4]", "callback = values[3]"),
+        (f"{LUA}/lib/settle.lua", "error_type = values[5]", "error_type = values[4]"),
     ),
     part(
         "leases and heartbeats",
-        "a job of a worker that vanished is lost",
-        (f"{LUA}/lib/move.lua", "local function send(command, lists)\n", "local function send(command, lists)\n"
-         "  lists.running = nil\n"),
+        "a job whose worker vanished is lost",
+        (
+            f"{LUA}/lib/move.lua",
+            "send(lists, to_sets, to_list)\n",
+            "send(lists, to_sets, to_list)\n  lists[RUNNING] = nil\n",
+        ),
+        (f"{LUA}/claim.lua", ", next_of(queue, RUNNING)", ", nil"),
+        (f"{LUA}/claim.lua", "next_due = grace(), nil", "next_due = 0, nil"),
         (f"{WORKER}/worker.py", "BEAT_BUSY = 3.0", "BEAT_BUSY = 3600.0"),
         (f"{WORKER}/fence.py", "return boot_time() - since >= self._span", "return False"),
-        (f"{LUA}/claim.lua", "  if grace_left == 0 then", "  if false then"),
-        (f"{LUA}/claim.lua", "#due_ids(queue, 'running', 1) > 0", "false"),
     ),
     part(
         "receipts of claims",
-        "a claim whose answer was lost leaves its jobs to the end of their lease",
-        (f"{LUA}/claim.lua", "local kept = redis.call('GET', receipt)", "local kept = false"),
-        (f"{LUA}/claim.lua", "if #ids > 0 then\n  redis.call('SET', receipt", "if false then\n  redis.call('SET', ''"),
+        "a claim whose answer was lost keeps its jobs until their lease ends",
+        (f"{LUA}/claim.lua", "local last = redis.call('GET', receipt)", "local last = nil"),
+        (f"{LUA}/claim.lua", "  redis.call('SET', receipt,", "  local _ = nil and redis.call('SET', receipt,"),
     ),
     part(
         "results",
         "nobody learns what a job returned",
-        (f"{LUA}/finish.lua", "  result = keep_result(job.id, result)\n", "  result = nil\n"),
-        (f"{WORKER}/child.py", "result = pack(value, limit=self._limit, what=\"result\")", "result = b\"\""),
+        (f"{LUA}/finish.lua", ", RESULT, result)", ")"),
+        (f"{WORKER}/child.py", 'result = pack(value, limit=self._limit, what="result")', 'result = b""'),
     ),
     part(
         "statistics",
         "no counters, no mean times",
-        (f"{LUA}/lib/stats.lua", "local function count(queue, name, amount)\n",
-         "local function count(queue, name, amount)\n  do return end\n"),
+        (f"{LUA}/lib/stats.lua", "count(queue, name, amount)\n", "count(queue, name, amount)\n  do return end\n"),
     ),
     part(
         "events",
         "who waits for a result has to poll",
-        (f"{LUA}/lib/move.lua", "    news[#news + 1] = id .. ' ' .. state\n", ""),
+        (f"{LUA}/lib/move.lua", "news[#news + 1] = id .. ' ' .. NAMES[state]", "local _ = state"),
     ),
     part(
-        "priorities, delays, retention",
-        "jobs that are due or kept long enough are seen to by a reaper only",
-        (f"{LUA}/claim.lua", "moves = moves - promote(queue, math.min(100, moves))", ""),
-        (f"{LUA}/finish.lua", "    trim(queue, state, jobs + 10)\n", ""),
+        "delays and retention",
+        "only a reaper looks for jobs that are due, and forgets those kept long enough",
+        (f"{LUA}/claim.lua", "local due, over = next_of(queue, SCHEDULED)", "local due, over = nil"),
+        (f"{LUA}/finish.lua", "if has_retention(queue) then", "if false then"),
     ),
     part(
-        "times of a run",
-        "no `processing_started`, no `processing_finished`, no worker in the record",
-        (f"{LUA}/claim.lua", "'worker', args.worker, ", ""),
-        (f"{LUA}/claim.lua", ", 'processing_started', stamp)", ")"),
-        (f"{LUA}/finish.lua", "{'processing_started', started}", "{'executed', '1'}"),
-        (f"{LUA}/lib/settle.lua", "'processing_finished', stamp, ...", "..."),
+        "the story of a run",
+        "no worker and no times of a run in the record",
+        (f"{LUA}/claim.lua", "WORKER, args.worker, ", ""),
+        (f"{LUA}/claim.lua", ", PROCESSING_STARTED, stamp)", ")"),
+        (f"{LUA}/finish.lua", "SUCCEEDED, nil, PROCESSING_STARTED, started", "SUCCEEDED, nil"),
+        (f"{LUA}/lib/settle.lua", "PROCESSING_FINISHED, stamp, ...", "..."),
     ),
     part(
         "isolation",
@@ -112,27 +112,17 @@ PARTS = (
     part(
         "surroundings put back",
         "what a job changes of folder, environment or signals stays for the next",
-        (f"{WORKER}/child.py", "(reason := restore() or self._spent)", "(reason := self._spent)"),
+        (f"{WORKER}/child.py", "reason := self._restore() or self._spent", "reason := self._spent"),
         load="brief",
     ),
-    part(
-        "post once",
-        "a post whose answer was lost makes a second job",
-        *ONCE,
-        load="post",
-    ),
-    part(
-        "post once, in bulk",
-        "as above",
-        *ONCE,
-        load="bulk",
-    ),
-)  # fmt: skip
+    part("post once", "a post whose answer was lost makes a second job", *ONCE, load="post"),
+    part("post once, in bulk", "as above", *ONCE, load="bulk"),
+)
 
 #: The changes of all parts that a plain drain shows, at once.
 ALL = Part(
     "all of these at once",
-    "a list of jobs",
+    "whatever is more than a list of jobs",
     tuple(change for each in PARTS if each.load == "drain" for change in each.changes),
 )
 

@@ -1,8 +1,8 @@
 """`make bench-promise`: what each part of the promise costs, by taking it out of a scratch copy.
 
-Each part of `parts.py` is taken out of a copy of src/ of its own. In each round the whole and all copies take turns;
-what counts is how much less than the whole of the same round a copy needs. A copy with nothing taken out shows how much
-of that is noise. A part whose text is not found any more ends the run: put in how it is written now.
+Each part of `parts.py` is taken out of a copy of src/ of its own. In each round each copy is measured beside the whole;
+what counts is how much less than that it needs. A copy with nothing taken out shows how much of that is noise.
+A part whose text is not found any more ends the run: put in how it is written now.
 """
 
 from __future__ import annotations
@@ -69,14 +69,16 @@ def measure(server: Server, folder: Path, copies: dict[Part, Path], *, rounds: i
             raise RuntimeError(f"{found} would be measured without {part.name}")
     costs = [Cost(part) for part in sources]
     for number in range(1, rounds + 1):
-        whole = {load: _time(server, folder, SOURCE, load, scale) for load in {part.load for part in sources}}
         for cost in costs:
             part = cost.part
             say(f"round {number} of {rounds}  without {part.name}")
-            cpu, wall = _time(server, folder, sources[part], part.load, scale, inside=part.inside)
-            before_cpu, before_wall = whole[part.load]
-            cost.cpu.append((1 - cpu / before_cpu) * 100)
-            cost.wall.append((1 - wall / before_wall) * 100)
+            pair = {}
+            # One right after the other, and in turns which is first: a machine's speed may change within a minute.
+            for whole in (True, False) if number % 2 else (False, True):
+                source, inside = (SOURCE, False) if whole else (sources[part], part.inside)
+                pair[whole] = _time(server, folder, source, part.load, scale, inside=inside)
+            cost.cpu.append((1 - pair[False][0] / pair[True][0]) * 100)
+            cost.wall.append((1 - pair[False][1] / pair[True][1]) * 100)
     return costs
 
 

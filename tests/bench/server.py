@@ -81,5 +81,10 @@ class Server:
         return int(info["used_memory"] - info.get("used_memory_vm_total", 0) - info.get("used_memory_scripts", 0))
 
     def commands(self) -> int:
-        """Return how many commands it has carried out, this one too."""
-        return int(self._client.info("stats")["total_commands_processed"])
+        """Return how many commands it has carried out, those in scripts and this one too."""
+        return self.traffic()[0]
+
+    def traffic(self) -> tuple[int, int]:
+        """Return the same, and how often it has read from a connection: that is near the number of round trips."""
+        stats = self._client.info("stats")
+        return int(stats["total_commands_processed"]), int(stats["total_reads_processed"])

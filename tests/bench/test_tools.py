@@ -21,7 +21,7 @@ import report
 import targets
 import tuning
 from arena import Arena
-from contestants import OURS, PEERS, YARDSTICK, Contestant
+from contestants import OURS, PEERS, THROW_AWAY, YARDSTICK, Contestant
 from parts import ALL, PARTS
 from rounds import Results
 from server import Server
@@ -38,7 +38,7 @@ def results() -> Results:
     """Made up: everybody has measured everything, twice."""
     made = Results()
     keys = [*(key for _, key, _ in report.RATIOS), *(key for _, key in (*report.SPEED, *report.RESOURCES))]
-    for place, name in enumerate((OURS.name, YARDSTICK.name, *(peer.name for peer in PEERS)), 1):
+    for place, name in enumerate((OURS.name, YARDSTICK.name, THROW_AWAY.name, *(peer.name for peer in PEERS)), 1):
         for twice in (1, 2):
             made.add(name, dict.fromkeys(keys, 100.0 * place + twice))
     made.add(OURS.name, {key: 3.0 for _, key in report.ALONE})
@@ -57,7 +57,7 @@ def page(results: Results) -> report.Run:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("contestant", [OURS, YARDSTICK], ids=lambda contestant: contestant.name)
+@pytest.mark.parametrize("contestant", [OURS, YARDSTICK, THROW_AWAY], ids=lambda contestant: contestant.name)
 def test_a_contestant_posts_and_drains(server: Server, tmp_path: Path, contestant: Contestant) -> None:
     arena = Arena(server, contestant, tmp_path)
     assert measure.post(arena, 0.001)["post/s"] > 0
@@ -77,7 +77,7 @@ def test_what_is_measured_of_ours_alone_is_measured(
     assert alone.depth(arena, 1_000)["drain of 1,000 waiting/s"] > 0
     assert alone.crowd(arena, 2)["claims/job, 2 workers"] >= 1
     assert alone.command_line(arena, 1)["mlq post ms"] > 0
-    assert alone.bulk(arena, 0.01)["bulk from the shell/s"] > 0
+    assert alone.bulk(arena, 0.01)["bulk from the shell, 2 processes/s"] > 0
 
 
 def test_a_profile_tells_who_spends_how_much(server: Server, tmp_path: Path) -> None:

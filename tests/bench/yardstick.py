@@ -3,9 +3,9 @@
     python -m yardstick        the worker: a thin parent and an isolated executor over a socketpair
     post, bulk                 one bare script for a job, or for 500
 
-Per job a hash with state, token, attempt, worker, times and result; a fence check; sorted sets for waiting, running and
-ended; statistics and one event a call. Left out is all that makes it usable: heartbeats, timeouts, retries, priorities,
-delays, errors, callbacks, retention, sweeping, long messages.
+Per job a hash with state, token, worker, times and result, by names of one letter as ours; a fence check; sorted sets
+for waiting and running, a list of the succeeded; statistics and one event a call. Left out is all that makes it
+usable: heartbeats, timeouts, retries, priorities, delays, errors, callbacks, retention, sweeping, long messages.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ROOM = 100  # jobs that the executor has ahead
 
 POST = b"""
 local now, n = redis.call('TIME'), #ARGV
-local at, id = string.format('%d.%06d', now[1], now[2]), redis.call('INCRBY', 'y:id', n) - n
-local line = {}
+local at, id = now[1] * 1000000 + now[2], redis.call('INCRBY', 'y:id', n) - n
+local stamp, line = string.format('%.0f', at), {}
 for i, msg in ipairs(ARGV) do
   id = id + 1
-  redis.call('HSET', 'y:job:' .. id, 'state', 'queued', 'queue', 'default', 'timestamp', at, 'msg', msg)
+  redis.call('HSET', 'y:' .. id, 's', 'q', 't', stamp, 'm', msg)
   line[2 * i - 1], line[2 * i] = id, id
 end
 redis.call('ZADD', 'y:queued', unpack(line))
@@ -39,39 +39,39 @@ return id
 """
 CLAIM = b"""
 local now = redis.call('TIME')
-local at = string.format('%d.%06d', now[1], now[2])
+local at = now[1] * 1000000 + now[2]
 local ids = redis.call('ZRANGE', 'y:queued', 0, ARGV[1] - 1)
 if #ids == 0 then return ids end
 local answer, leases, waited = {}, {}, 0
+local stamp, lease = string.format('%.0f', at), string.format('%.0f', at + 30000000)
 for i, id in ipairs(ids) do
-  local job = redis.call('HMGET', 'y:job:' .. id, 'msg', 'attempt', 'timestamp')
-  waited = waited + at - job[3]
-  redis.call('HSET', 'y:job:' .. id, 'state', 'running', 'worker', 'yardstick', 'token', ARGV[2],
-             'attempt', (job[2] or 0) + 1, 'processing_started', at)
-  leases[2 * i - 1], leases[2 * i] = now[1] + 30, id
+  local job = redis.call('HMGET', 'y:' .. id, 'm', 't')
+  waited = waited + at - job[2]
+  redis.call('HSET', 'y:' .. id, 's', 'r', 'w', 'yardstick', 'k', ARGV[2], 'b', stamp)
+  leases[2 * i - 1], leases[2 * i] = lease, id
   answer[i] = cmsgpack.pack({id, job[1], ARGV[2]})
 end
 redis.call('ZREM', 'y:queued', unpack(ids))
 redis.call('ZADD', 'y:running', unpack(leases))
 redis.call('HINCRBY', 'y:stats', 'claimed', #ids)
-redis.call('HINCRBYFLOAT', 'y:stats', 'wait_seconds', waited)
+redis.call('HINCRBY', 'y:stats', 'waited', waited)
 return answer
 """
 FINISH = b"""
 local now = redis.call('TIME')
-local at = string.format('%d.%06d', now[1], now[2])
-local ids, ended, news = {}, {}, {}
+local at = string.format('%.0f', now[1] * 1000000 + now[2])
+local ids, news = {}, {}
 for i = 1, #ARGV, 3 do
   local id = ARGV[i]
-  local job = redis.call('HMGET', 'y:job:' .. id, 'state', 'token')
-  if job[1] == 'running' and job[2] == ARGV[i + 1] then
-    redis.call('HSET', 'y:job:' .. id, 'state', 'succeeded', 'processing_finished', at, 'result', ARGV[i + 2])
+  local job = redis.call('HMGET', 'y:' .. id, 's', 'k')
+  if job[1] == 'r' and job[2] == ARGV[i + 1] then
+    redis.call('HSET', 'y:' .. id, 's', 's', 'e', at, 'r', ARGV[i + 2])
     local n = #ids + 1
-    ids[n], ended[2 * n - 1], ended[2 * n], news[n] = id, at, id, id .. ' succeeded'
+    ids[n], news[n] = id, id .. ' succeeded'
   end
 end
 redis.call('ZREM', 'y:running', unpack(ids))
-redis.call('ZADD', 'y:succeeded', unpack(ended))
+redis.call('RPUSH', 'y:succeeded', unpack(ids))
 redis.call('HINCRBY', 'y:stats', 'succeeded', #ids)
 redis.call('PUBLISH', 'y:events', table.concat(news, '\\n'))
 return #ids

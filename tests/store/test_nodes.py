@@ -212,7 +212,7 @@ def test_a_connection_to_a_replaced_primary_that_was_in_use_meanwhile_is_not_use
     named = fake(lambda asked: sentinel(primaries[0])(asked))
     wire = Wire(endpoint_at(f"redis+sentinel://127.0.0.1:{named}/s", "n"))
 
-    def another_thread_learns_of_the_failover(_answer: int) -> None:
+    def another_thread_learns_of_the_failover() -> None:
         primaries.reverse()
         wire.open().disconnect()
 

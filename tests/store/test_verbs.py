@@ -126,6 +126,12 @@ def test_a_claim_that_is_sent_again_answers_the_same_jobs(bench: Bench) -> None:
     assert bench.record("1")["attempt"] == 1
 
 
+def test_a_claim_whose_token_begins_like_the_last_one_is_another_claim(bench: Bench) -> None:
+    bench.post("a", "b")
+    assert [job.id for job in bench.claim(1, token="token12").jobs] == ["1"]
+    assert [job.id for job in bench.claim(1, token="token1").jobs] == ["2"]
+
+
 def test_a_repeated_claim_leaves_out_what_has_ended_meanwhile(bench: Bench) -> None:
     bench.post("a", "b")
     bench.claim(2, token="same")
@@ -621,6 +627,30 @@ def test_a_full_redis_still_lets_workers_settle(bench: Bench) -> None:
     finally:
         bench.store._read([("CONFIG", "SET", "maxmemory", "0")])
     assert bench.post("d") == ["3"], "the refused post took no number"
+
+
+@pytest.mark.parametrize("ids", [None, ["own-1", "own-2"]])
+def test_a_post_that_is_sent_again_to_a_redis_that_is_full_by_now_is_answered(bench: Bench, ids: Any) -> None:
+    from mlq_cli.model.errors import StoreFull
+
+    call = bench.store.post([pack("x"), pack("y")], PostOptions(), ids)
+    posted = bench.store.ask(call)
+    bench.store._read([("CONFIG", "SET", "maxmemory", "1")])
+    try:
+        assert bench.store.ask(call) == posted
+        with pytest.raises(StoreFull):
+            bench.post("z")
+    finally:
+        bench.store._read([("CONFIG", "SET", "maxmemory", "0")])
+    assert bench.store.ask(bench.store.post([pack("z")], PostOptions())) == (["3"], 1)
+
+
+def test_a_bulk_post_with_ids_of_its_own_that_is_sent_again_says_how_many_were_new(bench: Bench) -> None:
+    bench.post("first", ids=["b"])
+    call = bench.store.post([pack(name) for name in "abc"], PostOptions(queue="other"), ["a", "b", "c"])
+    assert bench.store.ask(call) == bench.store.ask(call) == (["a", "b", "c"], 2)
+    assert bench.post("next") == ["5"], "sending it again took no numbers"
+    assert bench.record("b")["queue"] == "default" and bench.record("c")["queue"] == "other"
 
 
 # --- sent again after a lost reply ------------------------------------------------------------------------------------

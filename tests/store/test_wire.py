@@ -108,7 +108,7 @@ def test_an_interruption_leaves_no_half_read_answer_to_anybody(fake: CountedEndp
     wire = Wire(fake)
     wire.exchange([("SET", "k", "mine")])
 
-    def interrupt(_answer: int) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

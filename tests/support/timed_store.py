@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -12,7 +12,7 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
-from mlq_cli.store.base import Call, Claims, Held, Meanwhile
+from mlq_cli.store.base import Call, Claims, Held
 from mlq_cli.store.redis import endpoint_at
 from mlq_cli.store.redis.store import RedisStore
 
@@ -25,7 +25,7 @@ class TimedStore(RedisStore):
     now = START
     jitter: float | None = None  # from 0 to 1; None leaves it to chance
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         return super().run(*map(self._timed, calls), meanwhile=meanwhile)
 
     def _timed(self, call: Call[Any]) -> Call[Any]:

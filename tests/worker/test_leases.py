@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from one_by_one import OneByOne
 
 from mlq_cli import MLQ
 from mlq_cli.model.errors import StoreUnavailable
@@ -56,6 +57,7 @@ def worker_here(mlq: MLQ) -> Iterator[Worker]:
     options = WorkerOptions(("jobs:touch_then_sleep",), paths=(str(IMPORTABLE),))
     settings = executor_settings("here", options, None)
     lane = Lane("jobs", ("default",), process_hosts("here"), settings, outbox, size=1)
+    mlq.store.talk = lambda: OneByOne(lambda *calls: mlq.store.run(*calls))  # type: ignore[method-assign]
     worker = Worker(mlq.store, "here", Rules(lease=30.0), outbox, [lane], grace=0.0)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Called with the descriptor that becomes readable when the answer comes.
-Meanwhile = Callable[[int], None]
-
 
 class Call(NamedTuple, Generic[T]):
     """A verb, its arguments, and how to read the answer."""
@@ -156,6 +153,36 @@ class Watch(Protocol):
     ) -> None: ...
 
 
+class Talk(Protocol):
+    """Calls that are sent before those before them are answered. For one thread.
+
+    After an error nothing is under way any more: all that has no answer has to be said again.
+    """
+
+    def fileno(self) -> int | None:
+        """The descriptor that becomes readable when an answer comes, None while none is due there."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether answers are here that no descriptor tells of."""
+
+    @property
+    def room(self) -> bool:
+        """Whether more may be said before an answer has come."""
+
+    def silent_for(self, now: float) -> float:
+        """Return the seconds, by time.monotonic, until `hear` takes silence for a failure."""
+
+    def say(self, *calls: Call[Any]) -> None:
+        """Send calls in one write. Raises StoreUnavailable and NotAllowed."""
+
+    def hear(self) -> list[list[Any]]:
+        """Return the answers that have come, a list for each `say`, as `run` does. Raises as `say` does."""
+
+    def close(self) -> None:
+        """Forget what is under way."""
+
+
 class Store(Protocol):
     """Where jobs live."""
 
@@ -169,11 +196,14 @@ class Store(Protocol):
     def ask(self, call: Call[T]) -> T:
         """Send one call and return its answer. Raises MlqError."""
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable.
 
         `meanwhile` is called between the write and the wait for the answers: work to do while the store does its own.
         """
+
+    def talk(self) -> Talk:
+        """Return a way to send calls before those before them are answered."""
 
     # --- the life of a job -----------------------------------------------------------------------------------------
     def post(

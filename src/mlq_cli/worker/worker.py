@@ -2,8 +2,9 @@
 
     Redis ◀── one write a turn: heartbeat · finish · release · progress · claim ──▶ worker ◀── sockets ──▶ executors
 
-A turn sends what has gathered and reads the answers. While it waits, executors go on and their outcomes gather in the
-kernel, so the turns grow with the load by themselves: no timer, no batch size to choose.
+A turn sends what has gathered. Until its answers come executors go on and their outcomes gather, so the turns grow with
+the load by themselves: no timer, no batch size to choose. When many have gathered before that, they are sent ahead, so
+that Redis has something to do while the worker acts on its answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from mlq_cli.model.errors import MlqError, NotAllowed, StoreUnavailable
+from mlq_cli.model.errors import MlqError
+from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
 from mlq_cli.worker.bells import Bells
@@ -27,16 +29,17 @@ from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.turn import Turn, Turns
 
 log = logging.getLogger("mlq.worker")
 
 MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 MOST_BYTES = 4 << 20  # of results in one call, likewise
-TICK = 5.0  # seconds an idle worker sleeps at most; the bell wakes it long before
+AHEAD = 30  # outcomes that are worth to be sent while a turn is under way
+TICK = 10.0  # seconds an idle lane sleeps at most, and no longer than a third of a lease; bells wake it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 SILENCE = 30.0  # seconds for which a worker that says nothing is still shown
-MEANWHILE = 0.5  # seconds for which executors are heard before Redis' answer is waited for in earnest
 FAREWELL = 2.0  # seconds that idle executors get for their exit handlers when the worker ends
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest when stopping
 
@@ -69,7 +72,6 @@ class Worker:
         self._chore = chore
         self._chore_at = 0.0
         self._selector = selectors.DefaultSelector()
-        self._voices = selectors.DefaultSelector()  # executors only: who is heard while Redis is at work
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
@@ -82,7 +84,10 @@ class Worker:
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
-        self._outage = Outage()
+        self._outage = outage = Outage()
+        self._turns = Turns(
+            store.talk(), self._selector, ended=outage.ended, refused=outage.refused, cut_off=self._cut_off
+        )
         for lane in lanes:
             lane.on_hire = partial(self._hired, lane)
             lane.on_leave = self._left
@@ -110,6 +115,8 @@ class Worker:
                 for key, _ in heard:
                     key.data()
                 now = time.monotonic()
+                if self._turns and self._turns.silent_for(now) < 0:
+                    self._turns.hear()
                 if self._stop_at is not None:
                     stopped = self._stopping(now, stopped)
                 for lane in self._lanes:
@@ -123,7 +130,7 @@ class Worker:
 
     # --- the loop's parts ------------------------------------------------------------------------------------------
     def _finished(self, stopped: bool) -> bool:
-        if self._outbox or any(lane.busy for lane in self._lanes):
+        if self._turns or self._outbox or any(lane.busy for lane in self._lanes):
             return stopped and time.monotonic() > self._leave_at
         return stopped or (self._burst and all(lane.empty for lane in self._lanes))
 
@@ -131,10 +138,10 @@ class Worker:
         """Return the seconds until something has to be done that no socket tells of."""
         if self._outage.waiting(now):
             times = [self._outage.until - now]
-        elif self._outbox or any(self._may_claim(lane) for lane in self._lanes):
+        elif self._has_to_speak():
             return 0.0
         else:
-            times = [self._beat_at - now]
+            times = [self._turns.silent_for(now) if self._turns else self._beat_at - now]
         times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
         if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
@@ -151,61 +158,47 @@ class Worker:
         ready = not lane.on_demand or all(other.ever_ready or other.on_demand for other in self._lanes)
         return ready and lane.room() > 0
 
+    def _has_to_speak(self) -> bool:
+        if not self._turns.room:
+            return False
+        if self._turns.whole_under_way:
+            return len(self._outbox.outcomes) >= AHEAD
+        return self._outbox.unsaid or any(self._may_claim(lane) for lane in self._lanes)
+
     def _turn(self, now: float) -> None:
-        """Send all there is to say in one write, and act on the answers."""
-        calls: list[Call[Any]] = []
-        actions: list[Callable[[Any], None]] = []
-
-        def say(call: Call[Any], action: Callable[[Any], None]) -> None:
-            calls.append(call)
-            actions.append(action)
-
-        outbox, store = self._outbox, self._store
-        if now >= self._beat_at:  # first: what follows may be large, and leases must not wait for it
-            say(self._heartbeat(), partial(self._renewed, boot_time()))
-        if outcomes := outbox.some(MOST, MOST_BYTES):
-            say(store.finish(outcomes, rules=self._rules), lambda refused: self._settled(len(outcomes), refused))
-        if releases := outbox.releases[:MOST]:
-            say(store.release(releases), lambda _: self._released(len(releases)))
-        if progress := dict(islice(outbox.progress.items(), MOST)):
-            say(store.progress(list(progress.values())), lambda _: self._said(progress))
+        """Send all there is to say in one write; of a second one only outcomes, until the first is answered."""
+        if self._turns.room:
+            if not self._turns.whole_under_way:
+                self._turns.say(self._whole_turn(now))
+            elif len(self._outbox.outcomes) >= AHEAD:
+                turn = Turn(whole=False)
+                self._add_outcomes(turn)
+                self._turns.say(turn)
+        self._check_leases()
         for lane in self._lanes:
-            if self._may_claim(lane):
-                say(self._claim(lane), partial(self._claimed, lane, boot_time()))
-        self._refilled = False
-        if calls:
-            try:
-                answers = store.run(*calls, meanwhile=self._meanwhile)
-            except (StoreUnavailable, NotAllowed) as error:
-                self._cut_off(error)
-                return
-            self._outage.ended()
-            for action, answer in zip(actions, answers, strict=True):
-                if isinstance(answer, MlqError):
-                    self._outage.refused(answer)
-                else:
-                    action(answer)
+            lane.dispatch()  # what the answers to the last turn brought, now that Redis is at work again
         if self._chore is not None and now >= self._chore_at:
             self._do_chore(self._chore, now)
 
-    def _meanwhile(self, answer: int) -> None:
-        """While Redis works on a turn, hand out what the last one brought and hear what executors say."""
-        self._check_leases()
+    def _whole_turn(self, now: float) -> Turn:
+        turn, outbox, store = Turn(whole=True), self._outbox, self._store
+        if now >= self._beat_at:  # first: what follows may be large, and leases must not wait for it
+            turn.add(self._heartbeat(), partial(self._renewed, boot_time()))
+        self._add_outcomes(turn)
+        if releases := outbox.releases[:MOST]:
+            turn.add(store.release(releases), lambda _: self._released(len(releases)))
+        if progress := dict(islice(outbox.progress.items(), MOST)):
+            turn.add(store.progress(list(progress.values())), lambda _: self._said(progress))
         for lane in self._lanes:
-            lane.dispatch()
-        give_up_at = time.monotonic() + MEANWHILE
-        self._voices.register(answer, selectors.EVENT_READ)
-        try:
-            while (left := give_up_at - time.monotonic()) > 0:
-                heard = [key for key, _ in self._voices.select(left)]
-                for key in heard:
-                    if key.data is not None:
-                        key.data()
-                if any(key.data is None for key in heard):
-                    return
-                self._check_leases()
-        finally:
-            self._voices.unregister(answer)
+            if self._may_claim(lane):
+                turn.add(self._claim(lane), partial(self._claimed, lane, boot_time()))
+        self._refilled = False
+        return turn
+
+    def _add_outcomes(self, turn: Turn) -> None:
+        if outcomes := self._outbox.take(MOST, MOST_BYTES):
+            call = self._store.finish(outcomes, rules=self._rules)
+            turn.add(call, partial(self._settled, outcomes), partial(self._outbox.back, outcomes))
 
     def _do_chore(self, chore: Callable[[float], float], now: float) -> None:
         try:
@@ -217,6 +210,8 @@ class Worker:
     def _cut_off(self, error: MlqError) -> None:
         """Redis is away. Bells are hung up too: a connection may be dead without anybody telling us."""
         self._outage.began(error)
+        self._turns.forget()
+        self._outbox.all_back()
         self._beat_at = 0.0  # by a heartbeat we find out when it is back
         for lane in self._lanes:
             self._bells.hang_up(lane)
@@ -224,7 +219,7 @@ class Worker:
     # --- claiming --------------------------------------------------------------------------------------------------
     def _claim(self, lane: Lane) -> Call[Claims]:
         # The token of an unanswered claim is used again: should the claim have worked, it answers the same jobs.
-        token = self._tokens.setdefault(lane.name, os.urandom(8).hex())
+        token = self._tokens.setdefault(lane.name, new_token())
         return self._store.claim(
             lane.queues,
             min(lane.room(), MOST),
@@ -244,8 +239,10 @@ class Worker:
             lane.take(claims.jobs, token)
             self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
         if claims.empty and lane.room() > 0 and not self._bells.listening(lane):
-            due = (seconds for seconds in (TICK, claims.next_due, claims.withheld) if seconds is not None)
-            self._bells.listen(lane, min(self._rules.lease / 4, min(due) + 0.001))
+            # Callbacks that were lost are looked for more seldom: their bells ring as well.
+            tick = min(TICK, self._rules.lease / 3) * (3 if lane.on_demand else 1)
+            due = (seconds for seconds in (claims.next_due, claims.withheld) if seconds is not None)
+            self._bells.listen(lane, min([tick, *(seconds + 0.001 for seconds in due)]))
 
     # --- leases and outcomes ---------------------------------------------------------------------------------------
     def _heartbeat(self) -> Call[dict[Held, str]]:
@@ -268,8 +265,8 @@ class Worker:
             for lane in self._lanes:
                 lane.drop(held)
 
-    def _settled(self, count: int, refused: dict[str, str]) -> None:
-        del self._outbox.outcomes[:count]
+    def _settled(self, outcomes: list[Outcome], refused: dict[str, str]) -> None:
+        self._outbox.settled(outcomes)
         self._refill()
         for state in dict.fromkeys(refused.values()):
             ids = [job_id for job_id in refused if refused[job_id] == state]
@@ -316,14 +313,12 @@ class Worker:
                 self._left(executor)
 
         self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
-        self._voices.register(executor.reader.socket, selectors.EVENT_READ, hear)
 
     def _left(self, executor: Executor) -> None:
-        for selector in (self._selector, self._voices):
-            try:
-                selector.unregister(executor.reader.socket)
-            except (KeyError, ValueError):
-                pass  # already, when its pipe ended
+        try:
+            self._selector.unregister(executor.reader.socket)
+        except (KeyError, ValueError):
+            pass  # already, when its pipe ended
 
     # --- stopping --------------------------------------------------------------------------------------------------
     def _stopping(self, now: float, stopped: bool) -> bool:
@@ -341,6 +336,7 @@ class Worker:
     def _end(self) -> None:
         """Close everything, and say goodbye so that nobody shows this worker any more."""
         self._wait_for_executors()
+        self._turns.forget()
         held = [held for lane in self._lanes for held in lane.held()]
         for lane in self._lanes:
             lane.forget()
@@ -358,7 +354,6 @@ class Worker:
                 pass  # it will be forgotten by itself
         self._fence.close()
         self._selector.close()
-        self._voices.close()
         self._wake_up.close()
         self._woken.close()
 
@@ -379,6 +374,11 @@ class Worker:
             self._woken.recv(64)
         except BlockingIOError:
             pass
+
+
+def new_token() -> str:
+    """Return a random token: 63 bits as a decimal number, which Redis stores in half the bytes of a text."""
+    return str(int.from_bytes(os.urandom(8)) >> 1)
 
 
 def _jobs(ids: Sequence[str]) -> str:

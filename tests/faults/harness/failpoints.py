@@ -16,15 +16,16 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from one_by_one import OneByOne
 
 from mlq_cli.model.errors import StoreUnavailable
-from mlq_cli.store.base import Call, Meanwhile
+from mlq_cli.store.base import Call
 from mlq_cli.store.redis.connect import Endpoint
 from mlq_cli.store.redis.store import RedisStore
 from mlq_cli.store.redis.waiting import RedisBell
@@ -114,7 +115,7 @@ class FailingStore(RedisStore):
         super().__init__(endpoint, namespace)
         self._points = points
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         answers = []
         for call in calls:
             place = place_of(call)
@@ -123,6 +124,9 @@ class FailingStore(RedisStore):
             self._points.hit(place, "after")
             meanwhile = None
         return answers
+
+    def talk(self) -> Any:
+        return OneByOne(self.run)
 
     def bell(self, queues: Sequence[str]) -> RedisBell:
         bell = super().bell(queues)

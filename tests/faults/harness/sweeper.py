@@ -34,7 +34,7 @@ def main(url: str, namespace: str, lease: str, pages: str = "") -> None:
     print("end", flush=True)
 
 
-def die(_answer: int) -> None:
+def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mlq_cli.model.errors import MlqError
-from mlq_cli.store.base import Meanwhile
 from mlq_cli.store.redis.link import Command, ErrorAnswer, Link
 from mlq_cli.store.redis.refusals import SEND_AGAIN, translated, word_of
 from mlq_cli.store.redis.url import read_url
@@ -87,7 +86,7 @@ class Wire:
         """Where this leads, for people."""
         return self.endpoint.address
 
-    def exchange(self, commands: Sequence[Command], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def exchange(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send commands in one write and return their answers; an error answer stands in its place as an ErrorAnswer.
 
         Whatever is sent here is harmless to send again. What a node refused because it is the wrong one, a demoted
@@ -122,7 +121,7 @@ class Wire:
             answers = answers[:first] + self._attempt(commands[first:])
         return answers
 
-    def _attempt(self, commands: Sequence[Command], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def _attempt(self, commands: Sequence[Command], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send and receive once. A connection that breaks is replaced once.
 
         Silence is not answered with a second try: it has taken long enough. Nor is one made after a `meanwhile` of so
@@ -135,7 +134,7 @@ class Wire:
                 link.send(commands)
                 if meanwhile is not None:
                     began = time.monotonic()
-                    meanwhile(link.fileno())
+                    meanwhile()
                     meanwhile = None
                     broken = broken or time.monotonic() - began > REMEMBERED
                 answers = link.receive(len(commands))

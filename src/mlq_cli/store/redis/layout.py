@@ -93,7 +93,7 @@ CLAIM = Key(
     "claim",
     "claim:<lane>",
     "string",
-    "token of a worker's last claim, then its ids as msgpack, to answer it again",
+    "token of a worker's last claim, then its ids, both as msgpack, to answer it again",
     "an hour",
     expires=True,
 )

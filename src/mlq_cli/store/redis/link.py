@@ -7,7 +7,9 @@ redis-py's connections do the same with half as much Python again, and importing
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -77,8 +79,8 @@ class Link:
         """The descriptor, for waiting on it beside others."""
         return self._socket.fileno()
 
-    def send(self, commands: Sequence[Command]) -> None:
-        """Send commands in one write. Many bytes get more time, for the answer too.
+    def send(self, commands: Sequence[Command]) -> float:
+        """Send commands in one write; returns the seconds within which an answer is due. Many bytes get more time.
 
         The system takes megabytes off our hands at once; on a slow link they are under way for long after that.
         """
@@ -94,6 +96,7 @@ class Link:
             self._wait_at_most(limit)
         for part in packed:
             self._socket.sendall(part)
+        return math.inf if self._limit is None else self._limit
 
     def receive(self, count: int) -> list[Any]:
         """Return so many answers; an error answer stands in its place as an ErrorAnswer."""
@@ -106,6 +109,17 @@ class Link:
                 self._read()
             answers.append(answer)
         return answers
+
+    def has_answer(self) -> bool:
+        """Whether an answer, or a part of one, can be read without waiting."""
+        if self._reader.has_data():
+            return True
+        pending = getattr(self._socket, "pending", None)  # TLS: what was decrypted makes no descriptor readable
+        if pending is not None and pending() > 0:
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send commands together and return their answers. Raises the first ErrorAnswer."""
@@ -195,10 +209,9 @@ class Place(NamedTuple):
                 connected.close()
                 raise
             return connected
-        host = self.host or "localhost"
         # A name in bytes is looked up without loading the tables of international names.
-        name: Any = host.encode() if host.isascii() else host
-        connected = socket.create_connection((name, self.port or 6379), self.connect_seconds)
+        host: Any = (self.host or "localhost").encode()
+        connected = socket.create_connection((host, self.port or 6379), self.connect_seconds)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():

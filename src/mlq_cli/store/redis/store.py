@@ -20,7 +20,6 @@ from mlq_cli.store.base import (
     Caller,
     Claims,
     Held,
-    Meanwhile,
     Posted,
     Progress,
     QueueCounts,
@@ -44,6 +43,7 @@ from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.scripts import script
+from mlq_cli.store.redis.talk import RedisTalk
 from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class RedisStore:
         result: T = answer
         return result
 
-    def run(self, *calls: Call[Any], meanwhile: Meanwhile | None = None) -> list[Any]:
+    def run(self, *calls: Call[Any], meanwhile: Callable[[], None] | None = None) -> list[Any]:
         """Send calls in one write, in this order; an MlqError of one stands in its place. Raises StoreUnavailable."""
         answers = self._wire.exchange([self._command(call) for call in calls], meanwhile)
         for answer in answers:
@@ -110,6 +110,10 @@ class RedisStore:
         if first is None:
             return answers
         return answers[:first] + self._wire.exchange([self._command(call, whole=True) for call in calls[first:]])
+
+    def talk(self) -> RedisTalk:
+        """Return a way to send calls before those before them are answered."""
+        return RedisTalk(self._wire, self._command, self.run)
 
     # --- the life of a job -----------------------------------------------------------------------------------------
     def post(

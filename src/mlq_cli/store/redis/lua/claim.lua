@@ -10,8 +10,8 @@
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
-local last = redis.call('GET', receipt)  -- the token of the lane's last claim, then the ids
-local ours = args.token .. ' '
+local head = cmsgpack.pack(args.token)
+local last = redis.call('GET', receipt)  -- of the lane's last claim the token, then the ids
 local ids = {}
 
 local function hand_out(id, queue, job)
@@ -20,9 +20,9 @@ local function hand_out(id, queue, job)
 end
 
 local lease_until, waited = now + us(args.lease), 0
-if last and string.sub(last, 1, #ours) == ours then
+if last and string.sub(last, 1, #head) == head then
   drain()
-  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #ours + 1))) do
+  for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
     local job = read_whole(id)
     if job[STATE] == RUNNING and job[TOKEN] == args.token then
       local queue = job[QUEUE] or 'default'
@@ -73,19 +73,24 @@ end
 
 local grace_left, next_due = grace(), nil
 local moves = 200  -- of jobs that are due or lost, in all these queues together
-for _, queue in ipairs(args.queues) do
-  local due = next_of(queue, SCHEDULED)
-  if due and due <= now then
+
+--@rarely
+local function look_after(queue, due, over)
+  if due then
     moves = moves - promote(queue, math.min(100, moves))
-    due = next_of(queue, SCHEDULED)
   end
-  local over = next_of(queue, RUNNING)
-  if over and over <= now then
-    if grace_left == 0 then
-      moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
-    else
-      answer[4] = tostring(grace_left / 1000000)
-    end
+  if over and grace_left == 0 then
+    moves = moves - give_back_lost(queue, math.min(100, moves), args.max_retries)
+  elseif over then
+    answer[4] = tostring(grace_left / 1000000)
+  end
+end
+
+for _, queue in ipairs(args.queues) do
+  local due, over = next_of(queue, SCHEDULED), next_of(queue, RUNNING)
+  if (due and due <= now) or (over and over <= now) then
+    look_after(queue, due and due <= now, over and over <= now)
+    due = next_of(queue, SCHEDULED)
   end
   if redis.call('SISMEMBER', paused_key, queue) == 1 then
     silence(queue)  -- or its bell would wake workers for nothing; resuming rings again
@@ -108,6 +113,6 @@ if next_due then
   answer[3] = tostring(math.max(0, next_due - now) / 1000000)
 end
 if #ids > 0 then
-  redis.call('SET', receipt, ours .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
+  redis.call('SET', receipt, head .. cmsgpack.pack(ids), 'EX', math.ceil(args.lease) + 3600)
 end
 return answer

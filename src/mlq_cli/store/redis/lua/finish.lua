@@ -50,6 +50,7 @@ local function succeed(job, started, first, result)
   end_job(job, SUCCEEDED, short, unpack(fields))
 end
 
+--@rarely
 local function fail(job, kind, ...)
   read_more(job)
   if kind == 'crash' then

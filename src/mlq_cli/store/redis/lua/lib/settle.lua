@@ -24,6 +24,7 @@ local function read_more(job)
 end
 
 -- A callback is a job of its own, so it is stored together with the outcome that it tells of.
+--@rarely
 local function post_callback(job, state, short)
   local id = string.format('%.0f', redis.call('INCR', number_key))
   local message = cmsgpack.pack({url = job.callback, job_id = job.id, short_result = short,

@@ -46,6 +46,7 @@ local function has_retention(queue)
   return next(args.retention or {}) or string.sub(queue, 1, 1) == '_'
 end
 
+--@rarely
 local function trim(queue, state, limit)
   local rule = args.retention or {}
   local age, most = rule.age, rule.count
