@@ -62,7 +62,7 @@ def test_a_warm_stop_lets_a_job_finish_while_other_executors_end_before_it(
     worker = start_worker("jobs:act", executors=2, grace=20.0)
     both_ready(mlq, book)
     goodbye = tmp_path / "goodbye"
-    long = mlq.post(book.job("long", "sleep", 1.5, goodbye=str(goodbye)))
+    long = mlq.post(book.job("long", "sleep", 1.0, goodbye=str(goodbye)))
     wait_until(lambda: book.runs()["long"])
     worker.send_signal(signal.SIGTERM)
     assert mlq.wait(long, 20) == "long"
@@ -128,7 +128,7 @@ def test_outcomes_before_a_long_job_are_told_and_jobs_behind_it_go_to_another_wo
 ) -> None:
     start_worker("jobs:act")
     sliced(mlq, book)
-    ids = mlq.post_many(crowd(book, 200, {40: book.job("long", deed, 4.0)}))
+    ids = mlq.post_many(crowd(book, 200, {40: book.job("long", deed, 2.5)}))
     wait_until(lambda: book.runs()["long"])
     began = time.monotonic()
     settled(mlq, ids[:40])
@@ -137,7 +137,7 @@ def test_outcomes_before_a_long_job_are_told_and_jobs_behind_it_go_to_another_wo
     assert behind and time.monotonic() - began < 0.75, "they are back in Redis"
     start_worker("jobs:act")
     settled(mlq, ids[41:])
-    assert time.monotonic() - began < 4.0 and book.pid("long") != book.pid("199")
+    assert time.monotonic() - began < 2.5 and book.pid("long") != book.pid("199")
     settled(mlq, ids)
     runs = book.runs()
     del runs["warm"]
