@@ -123,8 +123,8 @@ def staged(executors: int) -> Iterator[Stage]:
         puppet.outcomes.close()
 
 
-def done(name: str) -> list[Any]:
-    return ["done", name, 0.001, b"", b"\xc0", b""]
+def done(name: str, token: str = "token") -> list[Any]:
+    return ["done", name, token, 0.001, b"", b"\xc0", b""]
 
 
 # --- slices ---------------------------------------------------------------------------------------------------------
@@ -278,16 +278,16 @@ def test_an_outcome_that_is_sent_late_does_not_count_for_the_next_attempt(one: S
     one.hand_out()
     puppet, executor = one.puppets[0], one.executors[0]
     puppet.receive()
-    puppet.board.keep(msgpack.packb(["error", "a", 0.001, b"E", b"", b""]))
+    puppet.board.keep(msgpack.packb(["error", "a", "token", 0.001, b"E", b"", b""]))
     one.hearing.hear_unsent(executor)
     one.add("a", token="second")
     one.hand_out()
-    puppet.tell(["error", "a", 0.001, b"E", b"", b""], done("b"))
+    puppet.tell(["error", "a", "token", 0.001, b"E", b"", b""], done("b"))
     puppet.board.sent()
     one.hearing.hear(executor)
     assert [(each.id, each.token) for each in one.outbox.outcomes] == [("a", "token"), ("b", "token")]
     assert one.supply.slices.jobs["a"].token == "second"
-    puppet.tell(done("a"))
+    puppet.tell(done("a", token="second"))
     one.hearing.hear(executor)
     assert one.outbox.outcomes[-1].token == "second", "its own outcome counts"
 
@@ -295,7 +295,7 @@ def test_an_outcome_that_is_sent_late_does_not_count_for_the_next_attempt(one: S
 def test_outcomes_and_progress_of_jobs_that_are_not_ours_are_ignored(one: Stage) -> None:
     one.add("a")
     one.hand_out()
-    one.puppets[0].tell(done("strange"), ["progress", "strange", b"\x01"], ["progress", "a", b"\x02"])
+    one.puppets[0].tell(done("strange"), ["progress", "strange", "token", b"\x01"], ["progress", "a", "token", b"\x02"])
     one.hearing.hear(one.executors[0])
     assert one.outcomes() == [] and list(one.outbox.progress) == ["a"] and one.hearing.done == 0
     one.puppets[0].tell(done("a"))
@@ -309,15 +309,15 @@ def test_outcomes_and_progress_of_jobs_that_are_not_ours_are_ignored(one: Stage)
     [
         17,
         {"done": "a"},
-        ["crash", "a", 0.1, b"", b"", b""],
-        ["done", "a", 1, b"", b"", b""],
-        ["done", "a", -1.0, b"", b"", b""],
-        ["done", "a", float("nan"), b"", b"", b""],
-        ["done", "a", 1e11, b"", b"", b""],
-        ["done", "a", 0.1, "text", b"", b""],
-        ["done", "a", 0.1, b"", None, b""],
-        ["done", ["a"], 0.1, b"", b"", b""],
-        [["done"], "a", 0.1, b"", b"", b""],
+        ["crash", "a", "token", 0.1, b"", b"", b""],
+        ["done", "a", "token", 1, b"", b"", b""],
+        ["done", "a", "token", -1.0, b"", b"", b""],
+        ["done", "a", "token", float("nan"), b"", b"", b""],
+        ["done", "a", "token", 1e11, b"", b"", b""],
+        ["done", "a", "token", 0.1, "text", b"", b""],
+        ["done", "a", "token", 0.1, b"", None, b""],
+        ["done", ["a"], "token", 0.1, b"", b"", b""],
+        [["done"], "a", "token", 0.1, b"", b"", b""],
         msgpack.ExtType(5, b"x"),
     ],
     ids=str,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
-Answer = tuple[str, str, float, bytes, bytes, bytes]
+Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
 
 class Executing:
@@ -118,7 +118,7 @@ class Executing:
             if not kept or now - told_at > SOON:
                 self._tell_unsent()
                 told_at = now
-            if (answer[2] > BRIEF or answer[0] != "done") and (reason := self._restore() or self._spent):
+            if (answer[3] > BRIEF or answer[0] != "done") and (reason := self._restore() or self._spent):
                 break
             if recycling and (reason := recycling.due()):
                 break
@@ -269,19 +269,19 @@ class Executing:
                     raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
             value = value[1]
         result = pack(value, limit=self._limit, what="result")
-        return (Kind.DONE.value, job.id, time.monotonic() - began, short, result, b"")
+        return (Kind.DONE.value, job.id, job.token, time.monotonic() - began, short, result, b"")
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
         seconds = time.monotonic() - began
         if out_of_descriptors(error):
             self._spent = "a job has used up the descriptors"
-        return (Kind.ERROR.value, job.id, seconds, *described(error))
+        return (Kind.ERROR.value, job.id, job.token, seconds, *described(error))
 
     def _unknown(self, job: Job) -> Answer:
         asked = ", ".join(job.functions or [])
         known = ", ".join(listener.name for listener in self.listeners)
         message = f"no worker has the function {asked}; the last one asked has {known}"
-        return (Kind.UNKNOWN.value, job.id, 0.0, b"UnknownFunction", message.encode(), b"")
+        return (Kind.UNKNOWN.value, job.id, job.token, 0.0, b"UnknownFunction", message.encode(), b"")
 
 
 def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -129,7 +129,7 @@ class Context(Mapping[str, Any]):
         packed = pack(value, limit=4096, what="progress")
         if packed != self._said:
             self._said = packed
-            self._tell(("progress", self._job.id, packed))
+            self._tell(("progress", self._job.id, self._job.token, packed))
 
     def __getitem__(self, name: str) -> Any:
         if name in _KEYS:

@@ -178,7 +178,6 @@ class Executor:
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
         self.looked_at = 0  # the mark at which its unsent outcomes were read
-        self.heard_unsent: set[str] = set()  # the jobs of those, until it has sent them
         try:
             host.launch(jobs, theirs, self.board, self._doing)
             outcomes.sendall(msgpack.packb(settings))

@@ -36,7 +36,7 @@ class Hearing:
 
     def hear(self, executor: Executor) -> None:
         """Take in what an executor has sent."""
-        self._take_in(executor, executor.reader.read(), early=False)
+        self._take_in(executor, executor.reader.read())
 
     def hear_all(self, executor: Executor) -> None:
         """Take in all that an executor has sent."""
@@ -53,31 +53,23 @@ class Hearing:
         """Take in the outcomes that an executor has not sent yet; when it sends them they are known already."""
         unpacker = msgpack.Unpacker()
         unpacker.feed(executor.board.unsent())
-        self._take_in(executor, read_frames(unpacker), early=True)
+        self._take_in(executor, read_frames(unpacker))
 
-    def _take_in(self, executor: Executor, frames: Iterable[list[Any]], *, early: bool) -> None:
-        """`early`: the executor has still to send these."""
-        unsent = executor.heard_unsent
+    def _take_in(self, executor: Executor, frames: Iterable[list[Any]]) -> None:
         settled, progress, add = self._supply.settled, self._outbox.progress, self._outbox.outcomes.append
         try:
             for frame in frames:
-                if len(frame) != 6:
+                if len(frame) != 7:
                     self._other(executor, frame)
                     continue
-                kind, job_id, seconds, first, second, third = frame  # an attempt has ended: once a job, so it is short
+                kind, job_id, token, seconds, first, second, third = frame  # an attempt has ended: this shall be short
                 texts = type(first) is type(second) is type(third) is bytes
                 if not (texts and kind in _ENDS and type(seconds) is float and 0.0 <= seconds < LONGEST):
                     raise ValueError("not an outcome")
-                if job_id in unsent:  # nor is it of the next attempt, should that be here already
-                    if not early:
-                        unsent.discard(job_id)
-                    continue
-                if (job := settled(job_id, seconds)) is None:
-                    continue  # it was taken away from this worker, or is known already
-                add(Outcome(job_id, job.token, kind, seconds, first, second, third))
+                if settled(job_id, token, seconds) is None:
+                    continue  # it was taken away from this worker, is known already, or is of an earlier attempt
+                add(Outcome(job_id, token, kind, seconds, first, second, third))
                 self.done += 1
-                if early:
-                    unsent.add(job_id)
                 if progress:
                     progress.pop(job_id, None)
                 if kind == Kind.ERROR.value:
@@ -89,9 +81,9 @@ class Hearing:
 
     def _other(self, executor: Executor, frame: list[Any]) -> None:
         match frame:
-            case ["progress", str() as job_id, bytes() as value]:
-                if (job := self._supply.slices.jobs.get(job_id)) is not None:
-                    self._outbox.progress[job_id] = Progress(job_id, job.token, value)
+            case ["progress", str() as job_id, str() as token, bytes() as value]:
+                if (job := self._supply.slices.jobs.get(job_id)) is not None and job.token == token:
+                    self._outbox.progress[job_id] = Progress(job_id, token, value)
             case _:
                 self._on_word(executor, frame)
 

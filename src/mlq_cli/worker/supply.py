@@ -71,11 +71,13 @@ class Supply:
         else:  # what comes back from an executor was claimed before what has come since
             self.backlog = deque(sorted([*self.backlog, *jobs], key=attrgetter("place")))
 
-    def settled(self, job_id: str, seconds: float) -> Sent | None:
-        """Note that a job has run for so long, and return it; None for one that nobody here was given."""
-        job = self.slices.jobs.pop(job_id, None)
-        if job is not None:
-            self._pace = seconds if self._pace is None else self._pace + 0.2 * (seconds - self._pace)
+    def settled(self, job_id: str, token: str, seconds: float) -> Sent | None:
+        """Note that an attempt has run for so long, and return its job; None for one that nobody here was given."""
+        job = self.slices.jobs.get(job_id)
+        if job is None or job.token != token:
+            return None
+        del self.slices.jobs[job_id]
+        self._pace = seconds if self._pace is None else self._pace + 0.2 * (seconds - self._pace)
         return job
 
     def slow(self) -> None:

@@ -241,7 +241,8 @@ def garbage(data: bytes) -> str:
 
 def forge(frame: Any, ctx: Any) -> str:
     """Say something of our own job that no honest executor says."""
-    ctx._tell(tuple(ctx.id if word == "ID" else word for word in frame))
+    ours = {"ID": ctx.id, "TOKEN": ctx.token}
+    ctx._tell(tuple(ours.get(word, word) if isinstance(word, str) else word for word in frame))
     time.sleep(60)
     return "lived"
 
