@@ -319,7 +319,7 @@ EXTRA = (
         "unsent-late",
         "an outcome that was read from the board is not the next attempt's when it is sent",
         "worker/test_slices.py::test_an_outcome_that_is_sent_late_does_not_count_for_the_next_attempt",
-        ("mlq_cli/worker/hearing.py", "                if job_id in unsent:", "                if False:"),
+        ("mlq_cli/worker/supply.py", "if job is None or job.token != token:", "if job is None:"),
     ),
     mutant(
         "note-first",
