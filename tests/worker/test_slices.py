@@ -258,6 +258,26 @@ def test_what_others_run_or_have_run_is_not_taken_for_lost(two: Stage) -> None:
 
 
 # --- what is said ---------------------------------------------------------------------------------------------------
+def test_an_async_executor_of_which_nothing_was_heard_keeps_what_it_has_begun(two: Stage) -> None:
+    two.add("a")
+    two.hand_out()
+    number = two.puppets[0].receiver.receive_now()
+    assert number is not None
+    two.puppets[0].board.begin(mark_of(number[0], 0), 0.0, 99)
+    assert two.die(1) == [] and two.backlog() == []
+
+
+def test_a_thread_that_was_given_up_runs_nothing_that_is_given_to_another(one: Stage) -> None:
+    one.add(*"abc")
+    one.hand_out()
+    number = one.puppets[0].receive()
+    one.executors[0].kill()
+    assert one.die(0) == ["a"] and one.backlog() == ["b", "c"]
+    board = one.puppets[0].board
+    board.begin(mark_of(number, 1), 0.0)
+    assert board.recalled(mark_of(number, 1)) and board.asked_to_leave
+
+
 def test_outcomes_that_were_read_from_the_board_count_once(one: Stage) -> None:
     one.add("a", "b")
     one.hand_out()
