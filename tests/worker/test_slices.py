@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import msgpack
 import pytest
+from tests_puppet import SETTINGS, Puppet, done, mark_of
 
 from mlq_cli.store.base import Claimed
-from mlq_cli.worker.board import PLACE_BITS, Board
 from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.hearing import Hearing
-from mlq_cli.worker.line import LONGEST, Receiver
+from mlq_cli.worker.line import LONGEST
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.slices import Sent, Slices
 from mlq_cli.worker.supply import SLICE_JOBS, Supply
 
-SETTINGS = {"limit": 1000}
-
-
-def mark_of(number: int, place: int) -> int:
-    return number << PLACE_BITS | place
-
 
 def sent(name: str, place: int = 0) -> Sent:
     return Sent(name, "token", None, b"record", place)
-
-
-class Puppet:
-    """A host that runs nothing: the test does what an executor would do."""
-
-    pid = None
-
-    def __init__(self) -> None:
-        self.killed = False
-
-    def launch(self, jobs: socket.socket, outcomes: socket.socket, board: Board, doing: Any) -> None:
-        self.noted: list[int] = []
-        self.receiver = Receiver(jobs, self.noted.append)
-        self.outcomes = outcomes.dup()
-        self.board = board
-
-    def tell(self, *frames: Any) -> None:
-        self.outcomes.sendall(b"".join(map(msgpack.packb, frames)))
-
-    def receive(self) -> int:
-        received = self.receiver.receive_now()
-        assert received is not None
-        self.board.begin(mark_of(received[0], 0), 0.0)
-        return received[0]
-
-    def died(self) -> str | None:
-        return "killed by signal 9 (SIGKILL)" if self.killed else None
-
-    def gone(self) -> bool:
-        return self.killed
-
-    def guarded(self) -> bool:
-        return True
-
-    def kill(self) -> None:
-        self.killed = True
-
-    def last_words(self) -> bytes:
-        return b""
 
 
 class Stage:
@@ -121,10 +75,6 @@ def staged(executors: int) -> Iterator[Stage]:
     for executor, puppet in zip(stage.executors, stage.puppets, strict=True):
         executor.close()
         puppet.outcomes.close()
-
-
-def done(name: str) -> list[Any]:
-    return ["done", name, 0.001, b"", b"\xc0", b""]
 
 
 # --- slices ---------------------------------------------------------------------------------------------------------
