@@ -129,6 +129,14 @@ def test_a_closed_line_is_an_error_and_not_a_full_one() -> None:
         line.send(1, [b"a"])
 
 
+def test_whoever_still_receives_when_the_line_is_closed_is_told_to_stop() -> None:
+    """A thread that was given up cannot be killed, and must not take the jobs of the one that replaces it."""
+    line = Line()
+    with line.receiving_end.dup() as end:
+        line.close()
+        assert Receiver(end, lambda number: None).receive() == (0, b"")
+
+
 def test_a_receiver_keeps_receiving_from_a_duplicate(line: Line) -> None:
     """An executor has the end by a number of its own."""
     with socket.socket(fileno=os.dup(line.receiving_end.fileno())) as end:

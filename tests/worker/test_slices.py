@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import msgpack
 import pytest
+from tests_puppet import SETTINGS, Puppet, done, mark_of
 
 from mlq_cli.store.base import Claimed
-from mlq_cli.worker.board import PLACE_BITS, Board
 from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.hearing import Hearing
-from mlq_cli.worker.line import LONGEST, Receiver
+from mlq_cli.worker.line import LONGEST
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.slices import Sent, Slices
 from mlq_cli.worker.supply import SLICE_JOBS, Supply
 
-SETTINGS = {"limit": 1000}
-
-
-def mark_of(number: int, place: int) -> int:
-    return number << PLACE_BITS | place
-
 
 def sent(name: str, place: int = 0) -> Sent:
     return Sent(name, "token", None, b"record", place)
-
-
-class Puppet:
-    """A host that runs nothing: the test does what an executor would do."""
-
-    pid = None
-
-    def __init__(self) -> None:
-        self.killed = False
-
-    def launch(self, jobs: socket.socket, outcomes: socket.socket, board: Board, doing: Any) -> None:
-        self.noted: list[int] = []
-        self.receiver = Receiver(jobs, self.noted.append)
-        self.outcomes = outcomes.dup()
-        self.board = board
-
-    def tell(self, *frames: Any) -> None:
-        self.outcomes.sendall(b"".join(map(msgpack.packb, frames)))
-
-    def receive(self) -> int:
-        received = self.receiver.receive_now()
-        assert received is not None
-        self.board.begin(mark_of(received[0], 0), 0.0)
-        return received[0]
-
-    def died(self) -> str | None:
-        return "killed by signal 9 (SIGKILL)" if self.killed else None
-
-    def gone(self) -> bool:
-        return self.killed
-
-    def guarded(self) -> bool:
-        return True
-
-    def kill(self) -> None:
-        self.killed = True
-
-    def last_words(self) -> bytes:
-        return b""
 
 
 class Stage:
@@ -121,10 +75,6 @@ def staged(executors: int) -> Iterator[Stage]:
     for executor, puppet in zip(stage.executors, stage.puppets, strict=True):
         executor.close()
         puppet.outcomes.close()
-
-
-def done(name: str, token: str = "token") -> list[Any]:
-    return ["done", name, token, 0.001, b"", b"\xc0", b""]
 
 
 # --- slices ---------------------------------------------------------------------------------------------------------
@@ -258,6 +208,26 @@ def test_what_others_run_or_have_run_is_not_taken_for_lost(two: Stage) -> None:
 
 
 # --- what is said ---------------------------------------------------------------------------------------------------
+def test_an_async_executor_of_which_nothing_was_heard_keeps_what_it_has_begun(two: Stage) -> None:
+    two.add("a")
+    two.hand_out()
+    number = two.puppets[0].receiver.receive_now()
+    assert number is not None
+    two.puppets[0].board.begin(mark_of(number[0], 0), 0.0, 99)
+    assert two.die(1) == [] and two.backlog() == []
+
+
+def test_a_thread_that_was_given_up_runs_nothing_that_is_given_to_another(one: Stage) -> None:
+    one.add(*"abc")
+    one.hand_out()
+    number = one.puppets[0].receive()
+    one.executors[0].kill()
+    assert one.die(0) == ["a"] and one.backlog() == ["b", "c"]
+    board = one.puppets[0].board
+    board.begin(mark_of(number, 1), 0.0)
+    assert board.recalled(mark_of(number, 1)) and board.asked_to_leave
+
+
 def test_outcomes_that_were_read_from_the_board_count_once(one: Stage) -> None:
     one.add("a", "b")
     one.hand_out()

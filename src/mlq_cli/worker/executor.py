@@ -22,7 +22,7 @@ from mlq_cli.worker.board import WIDTH, Begun, Board
 from mlq_cli.worker.fence import boot_time
 from mlq_cli.worker.output import Doing, Output, Printed
 from mlq_cli.worker.pipe import FrameReader, outcome_pair
-from mlq_cli.worker.slices import Sent, Slices
+from mlq_cli.worker.slices import Sent, Slices, number_of
 
 LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
@@ -198,6 +198,10 @@ class Executor:
         """Return what it has noted in each of its places."""
         return [self.board.begun(slot) for slot in range(self.width)]
 
+    def slices_noted(self) -> set[int]:
+        """Return the slices that it has noted, also in places that the worker has not been told of yet."""
+        return {number_of(self.board.begun(slot).mark) for slot in range(WIDTH)}
+
     def begun(self) -> list[tuple[Sent, Begun]]:
         """Return the jobs that it has begun and that have no outcome yet."""
         return [(job, begun) for begun in self.noted() if (job := self._slices.at(begun.mark)) is not None]
@@ -285,14 +289,17 @@ class Executor:
     def kill(self) -> None:
         """End it at once."""
         self.killed = True
+        self._end()
+
+    def _end(self) -> None:
         self.leaving = True
+        self.board.ask_to_leave()  # a thread cannot be killed, but it begins no other slice
         self._host.kill()
 
     def condemn(self, error_type: str, message: str) -> None:
         """End it at once; what it was running has crashed, and this is why."""
         self.verdict = (error_type, message)
-        self.leaving = True
-        self._host.kill()
+        self._end()
 
     def last_words(self) -> bytes:
         """Return what it wrote to stderr last; to be asked when it has ended."""

@@ -318,9 +318,14 @@ class Lane:
         job = next((job for job in self._supply.all() if (job.id, job.token) == held), None)
         if job is None:
             return
+        executors = self.executors.values()
+        for each in executors:
+            self._hearing.hear_all(each)  # what was said of it must not be taken for a word on its next attempt
         if not self._runs(job):
             self._back_to_backlog()
-            self._supply.find(self.executors.values(), self._hearing.hear_all)
+            self._supply.find(executors, self._hearing.hear_all)
+            for each in executors if self._supply.slices.jobs.get(job.id) is job else ():
+                self._hearing.hear_unsent(each)  # it has ended, or begins just now
         if (executor := self._runs(job)) is not None:
             executor.kill()
         self._supply.discard(job)

@@ -85,7 +85,8 @@ class Line:
             numbers.append(abs(_HEADER.unpack(data)[0]))
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close both ends; whoever still receives is told to stop."""
+        self._theirs.shutdown(socket.SHUT_RDWR)
         self._ours.close()
         self._theirs.close()
 
@@ -110,7 +111,7 @@ class Receiver:
 
     def _receive(self, flags: int) -> tuple[int, bytes]:
         data, extra, _, _ = self.socket.recvmsg(_ROOM, _ROOM_FOR_ONE_DESCRIPTOR, flags)
-        (number,) = _HEADER.unpack_from(data)
+        number = _HEADER.unpack_from(data)[0] if data else 0  # nothing: the line was closed
         if number > 0:
             self._noted(number)
             return number, data[_HEADER.size :]

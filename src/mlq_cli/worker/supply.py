@@ -145,9 +145,14 @@ class Supply:
             self.wait(self.slices.take(number))
 
     def start_anew(self) -> None:
-        """The same when there is no executor any more: what told them to stop is not for those that come."""
+        """The same when there is no executor any more, with a new line for those that come.
+
+        In the old one are words to stop, and perhaps a thread that was given up still receives from it.
+        """
         for number in self.line.clear():
             self.wait(self.slices.take(number))
+        self.line.close()
+        self.line = Line()
 
     def recall(self, executor: Executor) -> None:
         """Put what an executor has received and not begun into the backlog again."""
@@ -162,9 +167,10 @@ class Supply:
         return sum(len(executor.begun()) for executor in executors)
 
     def reclaim(self, dead: Executor) -> list[Sent]:
-        """Take out and return what a dead executor had begun. What it had received besides is for `find`."""
+        """Take out and return what a dead executor had begun; what it had noted and not begun goes into the backlog."""
         begun = [job for job, _ in dead.begun()]
         if dead.width == 1:
+            self.recall(dead)  # not only read where it is: a thread cannot be killed and goes on
             begun = self.slices.up_to(dead.board.begun().mark)
         for job in begun:
             del self.slices.jobs[job.id]
@@ -189,4 +195,4 @@ class Supply:
             self.wait(self.slices.take(number) if last is None else self.slices.take_behind(last))
 
     def _unnoted(self, executors: Iterable[Executor]) -> set[int]:
-        return self.slices.numbers() - {number_of(each.mark) for executor in executors for each in executor.noted()}
+        return self.slices.numbers().difference(*(executor.slices_noted() for executor in executors))

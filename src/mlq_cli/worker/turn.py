@@ -88,9 +88,9 @@ class Turns:
             self._cut_off(error)
             return
         self._listen()
-        for answers in groups:
+        answered = [(self._turns.popleft(), answers) for answers in groups]
+        for turn, answers in answered:  # an action may find out that Redis is away: then all turns are forgotten
             self._ended()
-            turn = self._turns.popleft()
             for action, undo, answer in zip(turn.actions, turn.undoings, answers, strict=True):
                 if isinstance(answer, MlqError):
                     self._refused(answer)

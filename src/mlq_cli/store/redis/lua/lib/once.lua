@@ -3,7 +3,7 @@
 -- A client has one call under way at a time and numbers them (`args.client`, `args.serial`), so its newest answer is all
 -- that has to be remembered: for a minute, and for as long as a thin line takes to carry a large call once more. For
 -- verbs that are not harmless to repeat by themselves.
-local THIN = 32768  -- bytes a second, SLOWEST of connect.py
+local THIN = 32768  -- bytes a second, SLOWEST of link.py
 
 local bytes = 0
 for i = 2, #ARGV do
