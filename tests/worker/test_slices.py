@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgpack
@@ -172,6 +172,22 @@ def test_one_job_is_blamed_for_a_death_and_those_behind_it_come_back(one: Stage)
     puppet.board.begin(mark_of(number, 1), 0.0)
     assert one.die(0) == ["b"] and one.outcomes() == ["a"]
     assert one.backlog() == ["c", "d", "e"] and not one.supply.slices.jobs
+
+
+def test_a_job_that_cannot_be_sent_stays_and_is_told_of_once(
+    one: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_descriptor(number: int, records: Sequence[bytes]) -> bool:
+        raise OSError(24, "Too many open files")
+
+    one.add("a")
+    with monkeypatch.context() as patched:
+        patched.setattr(one.supply.line, "send", no_descriptor)
+        one.hand_out()
+        one.hand_out()
+    assert one.backlog() == ["a"] and caplog.text.count("Too many open files") == 1
+    one.hand_out()
+    assert one.backlog() == []
 
 
 def test_a_slice_that_was_received_and_not_noted_comes_back(two: Stage) -> None:

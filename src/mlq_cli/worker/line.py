@@ -33,6 +33,7 @@ class Line:
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self._theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # it counts on macOS only
 
     @property
     def receiving_end(self) -> socket.socket:

@@ -7,6 +7,7 @@ claim ─▶ backlog ─▶ line (the kernel's) ─▶ an executor, which notes 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -18,11 +19,14 @@ from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.line import LONGEST, Line
 from mlq_cli.worker.slices import Sent, Slices, number_of
 
+log = logging.getLogger("mlq.worker")
+
 SPAN = 0.01  # seconds of work that an executor is given ahead: jobs of 10 ms and more come one by one
 DEPTH = 200  # jobs at most that it is given ahead, however short they are
 SLICE = 0.001  # seconds of work in a slice: what an executor takes at a time, and answers together
 SLICE_JOBS = 100
 NOTED = 0.002  # seconds in which an executor has noted what it has received, as a rule
+MINUTE = 60.0  # between two complaints of the same
 STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
 
 
@@ -38,6 +42,7 @@ class Supply:
         self.waiting_since = 0.0  # since when the backlog has not moved
         self._pace: float | None = None  # seconds a job takes, lately
         self._places = count()
+        self._complained_at = -MINUTE
 
     def __len__(self) -> int:
         return len(self.backlog) + len(self.slices.jobs)
@@ -115,7 +120,8 @@ class Supply:
             try:
                 if not self.line.send(number, [job.record for job in jobs]):
                     return
-            except OSError:
+            except OSError as error:  # no descriptor for a long job, say; it is given back a little later
+                self._complain(error)
                 return
             if len(jobs) == len(self.backlog):
                 self.backlog.clear()
@@ -124,6 +130,12 @@ class Supply:
                     self.backlog.popleft()
             self.slices.add(number, jobs)
             self.waiting_since = time.monotonic()
+
+    def _complain(self, error: OSError) -> None:
+        now = time.monotonic()
+        if now - self._complained_at > MINUTE:
+            self._complained_at = now
+            log.error("a job cannot be handed to an executor, trying again: %s", error)
 
     def _next_slice(self, executors: Collection[Executor]) -> list[Sent]:
         """Return the jobs of the next slice: more than one only where an executor has the line for itself.
