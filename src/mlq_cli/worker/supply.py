@@ -26,6 +26,7 @@ DEPTH = 200  # jobs at most that it is given ahead, however short they are
 SLICE = 0.001  # seconds of work in a slice: what an executor takes at a time, and answers together
 SLICE_JOBS = 100
 NOTED = 0.002  # seconds in which an executor has noted what it has received, as a rule
+LATE = 0.5  # seconds in which an async one has
 MINUTE = 60.0  # between two complaints of the same
 STUCK = 0.02  # seconds after which unbegun jobs behind a running one are taken back
 
@@ -197,11 +198,17 @@ class Supply:
         self.take_back()
         if not self._unnoted(executors):
             return
-        time.sleep(NOTED)
-        unnoted = self._unnoted(executors)
-        for executor in executors:  # what it noted before what it notes now has ended, and its outcome is on the way
-            hear(executor)
-        for number in sorted(unnoted & self.slices.numbers()):
+        # Async executors cannot be stopped by a recall, so they get long enough to note even while a job holds them up.
+        give_up_at = time.monotonic() + (LATE if any(executor.width > 1 for executor in executors) else 0.0)
+        while True:
+            time.sleep(NOTED)
+            missing = self._unnoted(executors)
+            for executor in executors:  # what it noted before what it notes now has ended, its outcome is on the way
+                hear(executor)
+            missing &= self.slices.numbers()
+            if not missing or time.monotonic() >= give_up_at:
+                break
+        for number in sorted(missing):
             begun = (executor.board.recall(number) for executor in executors)
             last = next((mark for mark in begun if mark is not None), None)
             self.wait(self.slices.take(number) if last is None else self.slices.take_behind(last))
