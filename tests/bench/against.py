@@ -60,7 +60,7 @@ def main() -> int:
         more = {OURS.name: [drain_pair]}
         run_rounds(server, everybody, folder, results, rounds=asked.rounds, scale=asked.scale, more=more)
         say("ours alone")
-        alone(Arena(server, OURS, folder), results, quick=asked.scale < 1)
+        alone(Arena(server, OURS, folder), results, quick=asked.scale < 0.3)
         say("what each part of the promise costs")
         try:
             costs = promise.measure(server, folder, copies, rounds=asked.promise_rounds, scale=asked.scale)

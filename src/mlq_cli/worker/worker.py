@@ -36,7 +36,7 @@ log = logging.getLogger("mlq.worker")
 MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 MOST_BYTES = 4 << 20  # of results in one call, likewise
 AHEAD = 30  # outcomes that are worth to be sent while a turn is under way
-TICK = 10.0  # seconds an idle lane sleeps at most, and no longer than a third of a lease; bells wake it long before
+TICK = 12.0  # seconds an idle lane sleeps at most, and no longer than 0.4 of a lease; bells wake it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 SILENCE = 30.0  # seconds for which a worker that says nothing is still shown
@@ -240,7 +240,7 @@ class Worker:
             self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
         if claims.empty and lane.room() > 0 and not self._bells.listening(lane):
             # Callbacks that were lost are looked for more seldom: their bells ring as well.
-            tick = min(TICK, self._rules.lease / 3) * (3 if lane.on_demand else 1)
+            tick = min(TICK, self._rules.lease * 0.4) * (3 if lane.on_demand else 1)
             due = (seconds for seconds in (claims.next_due, claims.withheld) if seconds is not None)
             self._bells.listen(lane, min([tick, *(seconds + 0.001 for seconds in due)]))
 
