@@ -114,7 +114,7 @@ class Supply:
         return DEPTH if pace * DEPTH <= SPAN else max(1, int(SPAN / pace))
 
     def hand_out(self, executors: Collection[Executor]) -> None:
-        """Put the backlog into the line, in slices that so many executors can share."""
+        """Put the backlog into the line, when somebody takes from it."""
         while self.backlog and executors:
             jobs = self._next_slice(executors)
             number = self.slices.new_number()
