@@ -1,0 +1,1 @@
+"""The queue over HTTP: what `mlq serve` runs. Nothing else imports it."""

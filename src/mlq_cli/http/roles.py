@@ -1,0 +1,32 @@
+"""Who may do what: three roles, each with all that the one before it may."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from fastapi import Depends, Request
+
+from mlq_cli.model.errors import NotAllowed
+
+ROLE = "mlq.role"  # in the scope of a request: what whoever sends it may do, set by the door; None: nothing
+
+
+class Role(IntEnum):
+    """What a caller may do."""
+
+    READ = 1  # look
+    POST = 2  # and post, cancel, retry
+    ADMIN = 3  # and whatever concerns more than single jobs
+
+
+def needs(role: Role) -> Any:
+    """Return the dependency of a route that asks for a role. Each route has one, or says that it is open."""
+
+    async def check(request: Request) -> None:
+        given = request.scope.get(ROLE)
+        if given is None or given < role:
+            raise NotAllowed(f"this takes a token of the role {role.name.lower()}", hint="mlq token add --role …")
+
+    check.role = role  # type: ignore[attr-defined]  # for the test that goes through all routes
+    return Depends(check)
