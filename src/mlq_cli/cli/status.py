@@ -14,6 +14,7 @@ from mlq_cli.cli.command import command
 from mlq_cli.cli.options import Common
 from mlq_cli.cli.output import Column, Output, Took, When, flush, harmless, table
 from mlq_cli.model.job import State
+from mlq_cli.model.rates import Rates
 from mlq_cli.store.base import QueueCounts
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Rates = dict[str, dict[str, float]]  # by queue, jobs a second
+Growth = dict[str, dict[str, float]]  # by queue, jobs a second
 
 _TICK = 1.0  # seconds between two looks of --watch
 _ENDED = ("succeeded", "dead", "canceled")
@@ -89,7 +90,7 @@ def workers(common: Common) -> None:
     common.output.records(alive, columns, _worker_document, empty=nobody)
 
 
-def _show(mlq: MLQ, output: Output, counts: list[QueueCounts], rates: Rates | None = None) -> None:
+def _show(mlq: MLQ, output: Output, counts: list[QueueCounts], rates: Growth | None = None) -> None:
     if output.as_json:
         queues = [queue_document(c) | ({} if rates is None else {"rates": rates.get(c.queue, {})}) for c in counts]
         alive = [_worker_document(worker) for worker in mlq.workers()]
@@ -116,14 +117,14 @@ def _trouble(counts: Sequence[QueueCounts]) -> str:
 
 
 def _watch_lines(mlq: MLQ, output: Output) -> None:
-    before, looked_at = mlq.counts(), time.monotonic()
+    rates = Rates()
+    _take(rates, mlq.counts())
     quiet = Output(as_json=output.as_json, quiet=True)
     while True:
         time.sleep(_TICK)
-        after, now = mlq.counts(), time.monotonic()
-        _show(mlq, quiet, after, _rates(before, after, now - looked_at))
+        counts = mlq.counts()
+        _show(mlq, quiet, counts, _take(rates, counts))
         flush()
-        before, looked_at = after, now
 
 
 def _watch_live(mlq: MLQ) -> None:
@@ -131,30 +132,26 @@ def _watch_live(mlq: MLQ) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    before, looked_at = mlq.counts(), time.monotonic()
-    rates: Rates = {}
+    rates = Rates()
     with contextlib.ExitStack() as stack:
         live = stack.enter_context(Live(console=Console(highlight=False), auto_refresh=False))
         while True:
-            columns = [*QUEUE_COLUMNS, *_rate_columns(rates)]
-            live.update(Group(table(before, columns), Text(harmless(_summary(mlq)), style="dim")), refresh=True)
+            counts = mlq.counts()
+            columns = [*QUEUE_COLUMNS, *_rate_columns(_take(rates, counts))]
+            live.update(Group(table(counts, columns), Text(harmless(_summary(mlq)), style="dim")), refresh=True)
             time.sleep(_TICK)
-            after, now = mlq.counts(), time.monotonic()
-            rates = _rates(before, after, now - looked_at)
-            before, looked_at = after, now
 
 
-def _rates(before: Sequence[QueueCounts], after: Sequence[QueueCounts], seconds: float) -> Rates:
-    old = {c.queue: c.stats for c in before}
+def _take(rates: Rates, counts: Sequence[QueueCounts]) -> Growth:
+    """Take numbers in, and return how fast they grew since the look before; nothing after the first."""
+    rates.take({c.queue: c.stats for c in counts})
+    return {
+        queue: {"posted": round(a.get("posted", 0), 1), "ended": round(sum(a.get(name, 0) for name in _ENDED), 1)}
+        for queue, a in rates.over(_TICK / 2).items()
+    }
 
-    def grown(c: QueueCounts, *names: str) -> float:
-        stats = old.get(c.queue, {})
-        return round(sum(c.stats.get(name, 0) - stats.get(name, 0) for name in names) / seconds, 1)
 
-    return {c.queue: {"posted": grown(c, "posted"), "ended": grown(c, *_ENDED)} for c in after}
-
-
-def _rate_columns(rates: Rates) -> list[Column[QueueCounts]]:
+def _rate_columns(rates: Growth) -> list[Column[QueueCounts]]:
     return [
         Column("IN/S", lambda c: rates.get(c.queue, {}).get("posted"), right=True),
         Column("OUT/S", lambda c: rates.get(c.queue, {}).get("ended"), right=True),

@@ -242,7 +242,8 @@ def lua_words() -> dict[str, str]:
     words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
     words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
     bounds = ", ".join(f"{seconds * 1e6:.0f}" for seconds in BOUNDS)
-    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES), "BOUNDS": f"{{{bounds}}}"}
+    words |= {"PIECE": str(PIECE), "PIECES": str(PIECES)}
+    return words | {"BOUNDS": f"{{{bounds}}}", "FIRST_BOUND": f"{BOUNDS[0] * 1e6:.0f}"}
 
 
 def wire_format() -> str:

@@ -19,7 +19,7 @@ local function hand_out(id, queue, job)
   answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
 end
 
-local lease_until, waited, waits = now + us(args.lease), 0, {}
+local lease_until, waits = now + us(args.lease), {}
 if last and string.sub(last, 1, #head) == head then
   drain()
   for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
@@ -36,9 +36,8 @@ end
 local function take(id, queue, job)
   enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
   hand_out(id, queue, job)
-  local wait = math.max(0, now - (tonumber(job[QUEUED_AT] or job[TIMESTAMP]) or now))
-  waited = waited + wait
-  count_time(waits, wait)
+  local since = tonumber(job[QUEUED_AT] or job[TIMESTAMP]) or now
+  waits[#waits + 1] = since < now and now - since or 0
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -57,7 +56,7 @@ local function take_some(queue, room)
     end
   end
   leave_all(queue, QUEUED, got)
-  waited, waits = 0, {}
+  waits = {}
   for i, job in ipairs(jobs) do
     if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
@@ -65,8 +64,7 @@ local function take_some(queue, room)
     end
   end
   if #jobs > 0 then
-    count_times(queue, 'wait_', waits)  -- all together they are how many were claimed
-    count(queue, 'wait_us', waited)
+    count(queue, 'wait_us', (count_times(queue, 'wait_', waits)))  -- all of `wait_` are how many were claimed
   end
   if some < room and #jobs == some then
     silence(queue)

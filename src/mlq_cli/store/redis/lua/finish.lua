@@ -63,17 +63,12 @@ end
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
   local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
-  local of_queue = ended[queue]
-  if not of_queue then
-    of_queue = {jobs = 0, run = 0, longest = 0, times = {}}
-    ended[queue] = of_queue
+  local runs = ended[queue]
+  if runs then
+    runs[#runs + 1] = run
+  else
+    ended[queue] = {run}
   end
-  of_queue.jobs = of_queue.jobs + 1
-  of_queue.run = of_queue.run + run
-  if run > of_queue.longest then
-    of_queue.longest = run
-  end
-  count_time(of_queue.times, run)
   if ARGV[i + 2] == 'done' then
     -- A job that was claimed ahead of its turn began later than its claim.
     succeed(job, now - run, ARGV[i + 4], ARGV[i + 5])
@@ -83,13 +78,13 @@ for _, job in ipairs(accepted) do
 end
 bring_in()
 
-for queue, of_queue in pairs(ended) do
-  count(queue, 'run_us', of_queue.run)
-  count_times(queue, 'run_', of_queue.times)
-  remember_run(queue, of_queue.jobs, of_queue.run, of_queue.longest)
+for queue, runs in pairs(ended) do
+  local sum, longest = count_times(queue, 'run_', runs)
+  count(queue, 'run_us', sum)
+  remember_run(queue, #runs, sum, longest)
   if has_retention(queue) then
     for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
-      trim(queue, state, of_queue.jobs + 10)
+      trim(queue, state, #runs + 10)
     end
   end
 end

@@ -1,27 +1,36 @@
 -- How long jobs wait and run: a histogram of each, and what a run takes of late. Whole microseconds; see stats.lua.
 --
--- Times come in runs, so the bucket of the last one is tried first: it has those that are over `over`, up to `upto`.
-local bounds = BOUNDS
-local over, upto, bucket = 0, 0, 0
-
--- Count `time` in `times`, by the number of its bucket: 0 is the first.
-local function count_time(times, time)
-  if time > upto or time <= over then
-    over, upto, bucket = -1, bounds[1], 0
-    for i = 1, #bounds do
-      if time <= upto then
-        break
+-- Each job has added its time to a list. Neighbours are alike, so the bucket of the one before is tried first: it has
+-- those that are over `over`, up to `upto`. Most are in the very first. Returns the sum and the longest.
+local function count_times(queue, kind, times)
+  local sum, longest, jobs, over, upto, bucket = 0, 0, 0, -1, FIRST_BOUND, 0
+  local bounds, counts = nil, nil
+  for i = 1, #times do
+    local time = times[i]
+    if time > upto or time <= over then
+      bounds, counts = bounds or BOUNDS, counts or {}
+      counts[bucket] = (counts[bucket] or 0) + jobs
+      jobs, bucket = 0, time > bounds[10] and 10 or time > bounds[5] and 5 or 0
+      for number = bucket + 1, #bounds do
+        if time <= bounds[number] then
+          break
+        end
+        bucket = number
       end
-      over, upto, bucket = upto, bounds[i + 1] or math.huge, i
+      over, upto = bounds[bucket] or -1, bounds[bucket + 1] or math.huge
+    end
+    sum, jobs = sum + time, jobs + 1
+    if time > longest then
+      longest = time
     end
   end
-  times[bucket] = (times[bucket] or 0) + 1
-end
-
-local function count_times(queue, kind, times)
-  for number, jobs in pairs(times) do
-    count(queue, kind .. number, jobs)
+  for number, some in pairs(counts or {}) do
+    if some > 0 then
+      count(queue, kind .. number, some)
+    end
   end
+  count(queue, kind .. bucket, jobs)
+  return sum, longest
 end
 
 -- What a run takes of late: a mean that forgets, a job weighing an eighth. The longest of a call counts as no more than
