@@ -58,8 +58,9 @@ def test_the_page_tells_what_became_of_jobs_how_long_they_waited_and_how_long_th
     assert told["mlq_callbacks_total"] == {("delivered",): 1, ("failed",): 0, ("dead",): 0}
     assert [told["mlq_wait_seconds_bucket"][(end, "default")] for end in ("5.0", "10.0", "+Inf")] == [0, 2, 2]
     assert told["mlq_wait_seconds_sum"][("default",)] == 14.0 and told["mlq_wait_seconds_count"][("default",)] == 2
-    assert [told["mlq_run_seconds_bucket"][(end, "default")] for end in ("0.1", "0.5", "+Inf")] == [0, 2, 2]
-    assert told["mlq_run_seconds_sum"][("default",)] == 1.0
+    assert [told["mlq_run_seconds_bucket"][(end, "default")] for end in ("0.1", "0.5", "+Inf")] == [0, 1, 1]
+    assert told["mlq_run_seconds_sum"] == {("default",): 0.5, ("_callbacks",): 0.5}
+    assert told["mlq_failed_run_seconds_sum"] == {("default",): 0.5, ("_callbacks",): 0}
     assert told["mlq_oldest_waiting_seconds"].keys() == {("default",), ("_callbacks",)}
     assert told["mlq_build_info"] == {(__version__,): 1} and told["mlq_redis_up"] == {(): 1}
 
@@ -111,7 +112,7 @@ def test_a_queue_however_named_in_redis_cannot_break_the_page(bench: Bench) -> N
 
 
 def test_only_so_many_queues_are_told_and_ours_always() -> None:
-    times = Times(NOTHING, NOTHING, None)
+    times = Times(NOTHING, NOTHING, NOTHING, None)
     names = [*(f"q{number:04}" for number in range(MOST_QUEUES + 50)), "_callbacks"]
     counts = [QueueCounts(name, False, dict.fromkeys(State, 0), {"succeeded": 3.0}, times) for name in names]
     metrics = {metric.name: metric for metric in page(Seen(counts, {}, []))}

@@ -78,7 +78,7 @@ def test_the_sampler_tells_each_queue_and_all_of_them_without_callbacks(clock: C
 
     def counts(queue: str, posted: float, dead: float = 0.0) -> QueueCounts:
         stats = {"posted": posted, "dead": dead, "lost": 5.0}
-        return QueueCounts(queue, False, dict.fromkeys(State, 0), stats, Times(none, none, None))
+        return QueueCounts(queue, False, dict.fromkeys(State, 0), stats, Times(none, none, none, None))
 
     sampler = Sampler(clock)
     assert sampler.of("a") == {"posted": 0.0, "succeeded": 0.0, "dead": 0.0} == sampler.together()

@@ -111,8 +111,10 @@ def page(seen: Seen | None) -> Iterator[Metric]:
     )
     waited = "From being queued, due or given back until a worker took it, of each attempt."
     yield _histogram("mlq_wait_seconds", waited, told, lambda counts: counts.times.wait)
-    ran = "How long each attempt ran that has ended, however."
+    ran = "How long each attempt ran that has succeeded."
     yield _histogram("mlq_run_seconds", ran, told, lambda counts: counts.times.run)
+    failed = "How long each attempt ran that has ended otherwise: by an exception, a timeout or a crash."
+    yield _histogram("mlq_failed_run_seconds", failed, told, lambda counts: counts.times.fail)
     for name, what, counter in COUNTERS:
         metric = CounterMetricFamily(name, what, labels=["queue"])
         for counts in told:

@@ -17,5 +17,6 @@ class Times(NamedTuple):
     """Since the namespace began, and of late."""
 
     wait: Histogram  # from being queued until a worker takes it; each attempt counts
-    run: Histogram  # of each attempt that ended, however
-    recent_run: float | None  # seconds that an attempt takes of late, None when none has ended
+    run: Histogram  # of each attempt that succeeded
+    fail: Histogram  # and of each that ended otherwise: by an exception, a timeout, a crash
+    recent_run: float | None  # seconds that an attempt takes of late, however it ends; None when none has ended

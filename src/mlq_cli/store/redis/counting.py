@@ -40,23 +40,28 @@ def counts_of(read: Read, namespace: str, queues: Sequence[str]) -> list[QueueCo
 
 def _sorted(numbers: dict[str, float]) -> tuple[dict[str, float], Times]:
     """Return the counters as users see them, and the times apart from them."""
-    wait, run = _buckets(numbers, "wait"), _buckets(numbers, "run")
-    if claimed := sum(wait):
-        numbers["claimed"] = numbers.get("claimed", 0.0) + claimed  # a worker of an earlier version writes it itself
-    recent = recent_run(numbers.pop("recent_run_us", None), numbers.get("run_us", 0.0), sum(run))
-    stats = dict(counter(name, value) for name, value in numbers.items())
-    waited = Histogram(layout.BOUNDS, wait, stats.get("wait_seconds", 0.0))
-    ran = Histogram(layout.BOUNDS, run, stats.get("run_seconds", 0.0))
-    return stats, Times(waited, ran, recent)
+    wait, run, fail = (_histogram(numbers, kind) for kind in ("wait", "run", "fail"))
+    # What they say is not counted once more. A worker of an earlier version did so.
+    for name, more in (
+        ("claimed", sum(wait.numbers)),
+        ("succeeded", sum(run.numbers)),
+        ("wait_us", wait.total * 1e6),
+        ("run_us", (run.total + fail.total) * 1e6),
+    ):
+        if more:
+            numbers[name] = numbers.get(name, 0.0) + more
+    recent = recent_run(numbers.pop("recent_run_us", None), run.total * 1e6, sum(run.numbers))
+    return dict(counter(name, value) for name, value in numbers.items()), Times(wait, run, fail, recent)
 
 
-def _buckets(numbers: dict[str, float], kind: str) -> tuple[int, ...]:
-    """Take the buckets of one histogram out of the numbers."""
-    return tuple(int(numbers.pop(f"{kind}_{number}", 0)) for number in range(len(layout.BOUNDS) + 1))
+def _histogram(numbers: dict[str, float], kind: str) -> Histogram:
+    """Take one histogram out of the numbers."""
+    buckets = tuple(int(numbers.pop(f"{kind}_{number}", 0)) for number in range(len(layout.BOUNDS) + 1))
+    return Histogram(layout.BOUNDS, buckets, numbers.pop(f"{kind}_us", 0.0) / 1e6)
 
 
 def recent_run(recent: float | None, total: float, attempts: float) -> float | None:
-    """Return the seconds that an attempt takes of late, from microseconds; None when none has ended.
+    """Return the seconds that an attempt takes of late, from microseconds; None when none has succeeded.
 
     Brief ones are looked at now and then only: until that has happened, it is what they took on the whole.
     """

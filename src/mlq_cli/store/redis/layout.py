@@ -176,7 +176,7 @@ PIECE = 63
 PIECES = 4  # a longer message or result is a string of its own
 
 #: Upper ends of the buckets of the histograms, in seconds; what is longer falls into one more. Each is a counter of the
-#: queue: `wait_0`, `wait_1`, …, `run_0`, `run_1`, …; those of `wait_` together are how many jobs were claimed.
+#: queue: `wait_0`, `wait_1`, …, and so for `run_` and `fail_`.
 BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 36000)
 
 _READABLE = {field.stored: name for name, field in JOB_FIELDS.items()}
@@ -280,14 +280,16 @@ def wire_format() -> str:
             "",
             "## Histograms of a queue",
             "",
-            "`wait_0` … and `run_0` … of `stats:<queue>` are how many jobs waited, and how many attempts ran, so long:",
+            "Among the counters of `stats:<queue>` are how many jobs waited for so long (`wait_0` …), how many",
+            "attempts that succeeded ran for so long (`run_0` …), and how many that did not (`fail_0` …); the sums are",
+            "`wait_us`, `run_us` and `fail_us`.",
             "",
             "| bucket | up to seconds |",
             "|---|---|",
             *buckets,
             "",
             "A job's wait begins when it is posted, when it is due, or when it was given back. `recent_run_us` is what",
-            "an attempt took of late. `claimed` is written no more: it is the sum of `wait_0` and all that follow.",
+            "an attempt took of late. How many were claimed and succeeded is not counted once more: the buckets tell.",
             "",
             "## States in the field",
             "",

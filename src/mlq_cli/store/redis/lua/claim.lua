@@ -64,7 +64,7 @@ local function take_some(queue, room)
     end
   end
   if #jobs > 0 then
-    count(queue, 'wait_us', (count_times(queue, 'wait_', waits)))  -- all of `wait_` are how many were claimed
+    count_times(queue, 'wait_', waits)  -- all together they are how many were claimed
   end
   if some < room and #jobs == some then
     silence(queue)

@@ -8,7 +8,7 @@
 --@include call drain job move stats times bell settle trim
 
 local answer = {'ok'}
-local accepted, ended = {}, {}
+local accepted, ended, failed = {}, {}, {}
 
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
@@ -63,13 +63,14 @@ end
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
   local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
-  local runs = ended[queue]
+  local of_kind = ARGV[i + 2] == 'done' and ended or failed
+  local runs = of_kind[queue]
   if runs then
     runs[#runs + 1] = run
   else
-    ended[queue] = {run}
+    of_kind[queue] = {run}
   end
-  if ARGV[i + 2] == 'done' then
+  if of_kind == ended then
     -- A job that was claimed ahead of its turn began later than its claim.
     succeed(job, now - run, ARGV[i + 4], ARGV[i + 5])
   else
@@ -78,13 +79,13 @@ for _, job in ipairs(accepted) do
 end
 bring_in()
 
-for queue, runs in pairs(ended) do
-  local sum, longest = count_times(queue, 'run_', runs)
-  count(queue, 'run_us', sum)
-  remember_run(queue, #runs, sum, longest)
-  if has_retention(queue) then
-    for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
-      trim(queue, state, #runs + 10)
+for kind, of_kind in pairs({run_ = ended, fail_ = failed}) do
+  for queue, runs in pairs(of_kind) do
+    remember_run(queue, #runs, count_times(queue, kind, runs))
+    if has_retention(queue) then
+      for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
+        trim(queue, state, #runs + 10)
+      end
     end
   end
 end

@@ -8,8 +8,11 @@ local function count_times(queue, kind, times)
   for i = 1, #times do
     local time = times[i]
     if time > upto or time <= over then
-      bounds, counts = bounds or BOUNDS, counts or {}
-      counts[bucket] = (counts[bucket] or 0) + jobs
+      if counts then
+        counts[bucket] = (counts[bucket] or 0) + jobs
+      else
+        bounds, counts = BOUNDS, {[bucket] = jobs}
+      end
       jobs, bucket = 0, time > bounds[10] and 10 or time > bounds[5] and 5 or 0
       for number = bucket + 1, #bounds do
         if time <= bounds[number] then
@@ -30,6 +33,7 @@ local function count_times(queue, kind, times)
     end
   end
   count(queue, kind .. bucket, jobs)
+  count(queue, kind .. 'us', sum)
   return sum, longest
 end
 
