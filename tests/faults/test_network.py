@@ -167,6 +167,7 @@ def test_a_line_that_comes_and_goes_makes_progress_and_little_noise(
     crew: Crew, proxy: FaultProxy, mlq: MLQ, tmp_path: Path
 ) -> None:
     worker = crew.worker(lease=5.0)
+    wait_until(mlq.workers, seconds=20)  # one that cannot reach Redis when it starts says so and ends
     ids = list(mlq.post_many([{"file": str(tmp_path / "runs"), "seconds": 0.2}] * 40))
     began = time.monotonic()
     up = True
