@@ -287,7 +287,7 @@ EXTRA = (
         "blame",
         "only what it had begun is blamed for the end of an executor",
         "worker/test_slices.py::test_one_job_is_blamed_for_a_death_and_those_behind_it_come_back",
-        # What is behind is recalled first, for a thread that cannot be killed: either of the two would do for a process.
+        # What is behind is recalled first, for a thread that cannot be killed: either would do for a process.
         ("mlq_cli/worker/supply.py", "            self.recall(dead)  #", "            pass  #"),
         ("mlq_cli/worker/slices.py", "[: mark % MOST + 1] if", "[:] if"),
     ),

@@ -48,7 +48,6 @@ class ModelJob:
     traceback: str | None = None
     ended: int = 0  # how many had ended when it did
     queued_at: float | None = None  # since when it waits, when not since it was posted
-    refused_token: str | None = None  # of an attempt whose outcome came too late
 
     @property
     def place(self) -> float:
@@ -98,6 +97,7 @@ class StoreModel:
     paused: set[str] = field(default_factory=set)
     stats: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     gone: Counter[str] = field(default_factory=Counter)  # jobs of each queue that were purged or forgotten
+    late: dict[str, str] = field(default_factory=dict)  # of a job, the attempt that was refused last
     receipts: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     heard_at: float | None = None
     grace_until: float = 0.0
@@ -276,8 +276,8 @@ class StoreModel:
                 accepted.setdefault(ending.held, ending)
             elif job is None or job.token != ending.held.token or job.state is State.CANCELED:
                 refused[ending.held.id] = job.state.value if job else "missing"
-                if job and job.state is not State.CANCELED and job.refused_token != ending.held.token:
-                    job.refused_token = ending.held.token
+                if job and job.state is not State.CANCELED and self.late.get(job.id) != ending.held.token:
+                    self.late[job.id] = ending.held.token
                     self.stats[job.queue]["refused"] += 1
         for ending in accepted.values():
             job = self.jobs[ending.held.id]

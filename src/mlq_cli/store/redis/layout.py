@@ -106,7 +106,16 @@ ONCE = Key(
     expires=True,
 )
 
-LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
+REFUSED = Key(
+    "refused",
+    "refused:<id>",
+    "string",
+    "token of the job's attempt whose outcome came too late, to count it once",
+    "an hour",
+    expires=True,
+)
+
+LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED)
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
 EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended or made progress", "-")
@@ -144,7 +153,6 @@ JOB_FIELDS = {
     "worker": Field("w", "name of the worker that claimed it last"),
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
     "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
-    "refused_token": Field("kr", "token of an attempt whose outcome came too late, when any: it is counted once"),
     "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),

@@ -22,8 +22,8 @@ for i = 2, #ARGV, 7 do
     answer[#answer + 1] = job.state or 'missing'
     drain()
     -- It may be sent more than once: an executor's board and pipe both have it, and answers are lost.
-    if job.queue and job.state ~= CANCELED and redis.call('HGET', job_key(job.id), REFUSED_TOKEN) ~= ARGV[i + 1] then
-      redis.call('HSET', job_key(job.id), REFUSED_TOKEN, ARGV[i + 1])
+    if job.queue and job.state ~= CANCELED
+       and redis.call('SET', refused_key(job.id), ARGV[i + 1], 'EX', 3600, 'GET') ~= ARGV[i + 1] then
       count(job.queue, 'refused', 1)
     end
   end
