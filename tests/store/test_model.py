@@ -298,7 +298,9 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             for key, ttl in zip(keys, self.store._read([("TTL", key) for key in keys]), strict=True):
                 (kind,) = [kind for kind in layout.LAYOUT if kind.matches(namespace, key.decode())]
-                assert ttl == -1 or kind.name in ("claim", "once", "worker"), f"{key!r} would be gone in {ttl} s"
+                assert ttl == -1 or kind.name in ("claim", "once", "worker", "refused"), (
+                    f"{key!r} would be gone in {ttl} s"
+                )
                 if kind.name in ("job", "msg", "result"):
                     assert key.decode().split(":", 3)[3] in self.model.jobs, f"{key!r} is of a job that is gone"
         finally:
