@@ -259,8 +259,11 @@ class Store(Protocol):
         """Stop or go on handing out a queue's jobs; returns how many wait."""
 
     # --- looking ---------------------------------------------------------------------------------------------------
-    def records(self, ids: Sequence[str]) -> list[Record | None]:
-        """Return the records of jobs, None for those that do not exist."""
+    def records(self, ids: Sequence[str], *, brief: bool = False) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist.
+
+        `brief`: a message or a result that is long may be left out, for those who show neither.
+        """
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""

@@ -228,14 +228,14 @@ class RedisStore:
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
-    def records(self, ids: Sequence[str]) -> list[Record | None]:
+    def records(self, ids: Sequence[str], *, brief: bool = False) -> list[Record | None]:
         """Return the records of jobs, None for those that do not exist."""
         found: list[Record | None] = []
         for first in range(0, len(ids), PAGE):
-            found += self._page(ids[first : first + PAGE])
+            found += self._page(ids[first : first + PAGE], brief)
         return found
 
-    def _page(self, ids: Sequence[str]) -> list[Record | None]:
+    def _page(self, ids: Sequence[str], brief: bool) -> list[Record | None]:
         found = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
         hashes = [layout.record_of(flat) for flat in found]
         # What is not in the hash: long values beside it, and until when a job runs or waits.
@@ -244,9 +244,9 @@ class RedisStore:
             if not fields:
                 continue
             state = layout.state_of(fields.get("state", b""))
-            if "msg" not in fields:
+            if "msg" not in fields and not brief:
                 wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
-            if state is State.SUCCEEDED and "result" not in fields:
+            if state is State.SUCCEEDED and "result" not in fields and not brief:
                 wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
             if state in (State.RUNNING, State.SCHEDULED):
                 queue = fields.get("queue", b"default").decode()
