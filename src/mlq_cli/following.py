@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlq_cli.model.errors import JobNotFound
@@ -74,7 +74,8 @@ class Following:
         return Event(entry.id, entry.kind, value)
 
     def _standing(self, record: Record) -> list[Event]:
-        place = record.get("position"), record.get("estimated_wait")
+        fields: Mapping[str, Any] = record
+        place = fields.get("position"), fields.get("estimated_wait")
         now = (record["state"], record["attempt"])
         if self._told != now:
             self._told, self._place = now, place
