@@ -223,7 +223,7 @@ class Desk:
     def _records(self, ids: list[str], brief: bool) -> dict[str, Record | MlqError | None]:
         """Read records by id; where one of them cannot be read, the error of each stands in its place."""
         try:
-            return dict(zip(ids, self._store.records(ids, brief=brief), strict=True))
+            return dict(zip(ids, self._store.records(ids, values=not brief), strict=True))
         except StoreUnavailable as error:
             return dict.fromkeys(ids, error)
         except MlqError as error:
