@@ -16,6 +16,7 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
@@ -132,6 +133,7 @@ class QueueCounts(NamedTuple):
     paused: bool
     states: dict[State, int]
     stats: dict[str, float]  # counters since the namespace began
+    times: Times
 
 
 class ServerInfo(NamedTuple):
@@ -328,6 +330,12 @@ class Store(Protocol):
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """Return for how many seconds the job that waits longest does so, of each queue in which one waits.
+
+        It waits since it was posted, due or given back. Of very many priorities some are not looked at.
+        """
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
