@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
 
-from mlq_cli.model.errors import MlqError
+from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
@@ -19,17 +20,21 @@ from mlq_cli.store.base import (
     Call,
     Caller,
     Claims,
+    Entry,
     Held,
+    Part,
+    Place,
     Posted,
     Progress,
     QueueCounts,
     ServerInfo,
     Swept,
-)
+)  # fmt: skip
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
     pairs,
     read_claims,
+    read_entry,
     read_let_go,
     read_number,
     read_posted,
@@ -43,9 +48,10 @@ from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.outlook import Outlook
+from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.talk import RedisTalk
-from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
+from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE = 500  # records read in one exchange
+_ENTRY = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
 
 class _Here(threading.local):
@@ -191,6 +198,10 @@ class RedisStore:
         """Keep what listeners say; returns how many were refused."""
         return Call("progress", [_pack({}), *chain.from_iterable(values)], read_number)
 
+    def emit(self, parts: Sequence[Part]) -> Call[int]:
+        """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
+        return Call("emit", [_pack({}), *chain.from_iterable(parts)], read_number)
+
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
     ) -> Call[Swept]:
@@ -230,14 +241,14 @@ class RedisStore:
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
-    def records(self, ids: Sequence[str]) -> list[Record | None]:
-        """Return the records of jobs, None for those that do not exist."""
+    def records(self, ids: Sequence[str], *, values: bool = True) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist; `values`: with long messages and results."""
         found: list[Record | None] = []
         for first in range(0, len(ids), PAGE):
-            found += self._page(ids[first : first + PAGE])
+            found += self._page(ids[first : first + PAGE], values=values)
         return found
 
-    def _page(self, ids: Sequence[str]) -> list[Record | None]:
+    def _page(self, ids: Sequence[str], *, values: bool) -> list[Record | None]:
         answers = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
         hashes = [layout.record_of(flat) for flat in answers]
         # What is not in the hash: long values beside it, until when a job runs or waits, its place in the queue.
@@ -246,9 +257,9 @@ class RedisStore:
             if not fields:
                 continue
             state = layout.state_of(fields.get("state", b""))
-            if "msg" not in fields:
+            if values and "msg" not in fields:
                 wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
-            if state is State.SUCCEEDED and "result" not in fields:
+            if values and state is State.SUCCEEDED and "result" not in fields:
                 wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
             if state in (State.RUNNING, State.SCHEDULED, State.QUEUED):
                 name, command = ("rank", "ZRANK") if state is State.QUEUED else ("score", "ZSCORE")
@@ -260,6 +271,14 @@ class RedisStore:
         found = [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
         self._outlook.estimate(record for record in found if record is not None)
         return found
+
+    def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
+        """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`."""
+        if after is not None and not _ENTRY.fullmatch(after):
+            raise Misuse(f"{after!r} is no id of an event", hint="take the id of one that was received")
+        first = "-" if after is None else f"({after}"
+        (found,) = self._read([("XRANGE", layout.STREAM(self.namespace, job_id), first, "+", "COUNT", most)])
+        return [read_entry(*entry) for entry in found]
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
@@ -288,6 +307,12 @@ class RedisStore:
             if state is State.QUEUED and limit is not None:
                 commands.append(("ZREVRANGE", key, -limit, -1))
         return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
+
+    def page(
+        self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
+    ) -> tuple[list[str], Place | None]:
+        """Return ids behind a place, and the place to go on from; None when these were the last."""
+        return Pages(self.namespace, self._read).page(sorted(queues or self.queues()), states, after, most)
 
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
@@ -321,6 +346,10 @@ class RedisStore:
         """Return the state of a job, and a watch that hears of it from then on."""
         watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
         return read_state(watch.answer), watch
+
+    def news(self) -> RedisNews:
+        """Return what hears of all jobs from now on."""
+        return RedisNews(self._wire, layout.EVENTS(self.namespace))
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""
