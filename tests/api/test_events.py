@@ -185,20 +185,20 @@ def test_following_ends_with_its_time_and_the_job_goes_on(mlq: MLQ, hand: Hand) 
 def test_a_follower_goes_on_when_redis_has_restarted_and_is_told_nothing_twice(
     short_folder: Path, namespace: str
 ) -> None:
-    with Server(short_folder, "--appendonly", "yes") as server:
-        with MLQ.from_profile(redis_url=server.url, namespace=namespace) as mlq:
-            hand, job_id = Hand(mlq), mlq.post("x")
-            held = hand.take()
-            hand.emit(held, 1, 2)
-            beside = Beside(mlq.events(job_id, timeout=60))
-            wait_until(lambda: len(beside.told) == 3)
-            server.kill()
-            server.start()
-            wait_until(lambda: mlq.job_count() == 0)
-            hand.emit(held, 3)
-            hand.finish(held)
-            beside.join()
-            assert brief(beside.told) == ["running", ("part", 1), ("part", 2), ("part", 3), "succeeded"]
-            server.kill()
-            with pytest.raises(StoreUnavailable):
-                next(mlq.events(job_id))
+    server = Server(short_folder, "--appendonly", "yes")
+    with server, MLQ.from_profile(redis_url=server.url, namespace=namespace) as mlq:
+        hand, job_id = Hand(mlq), mlq.post("x")
+        held = hand.take()
+        hand.emit(held, 1, 2)
+        beside = Beside(mlq.events(job_id, timeout=60))
+        wait_until(lambda: len(beside.told) == 3)
+        server.kill()
+        server.start()
+        wait_until(lambda: mlq.job_count() == 0)
+        hand.emit(held, 3)
+        hand.finish(held)
+        beside.join()
+        assert brief(beside.told) == ["running", ("part", 1), ("part", 2), ("part", 3), "succeeded"]
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            next(mlq.events(job_id))
