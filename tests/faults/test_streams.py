@@ -63,31 +63,29 @@ def test_a_worker_that_misses_the_answer_to_parts_keeps_each_once(
         assert not worker.lines("ERROR")
 
 
-@pytest.mark.parametrize("how", ["away", "full"])
-def test_while_redis_takes_nothing_parts_are_kept_up_to_a_limit_and_the_listener_waits(
-    server: FaultServer, own: MLQ, namespace: str, tmp_path: Path, how: str
+def test_while_redis_is_full_parts_are_kept_up_to_a_limit_and_the_listener_waits(
+    server: FaultServer, own: MLQ, namespace: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "emitted"
     with Crew(server.url, namespace, tmp_path) as crew:
         crew.worker("streams:emits_many", paths=LISTENERS, lease=60.0)
         job_id = own.post({"file": str(file), "parts": 5000, "bytes": 2000, "slowly": 300})
         wait_until(lambda: file.exists() and int(file.read_text() or 0) > 100, seconds=20)
-        if how == "away":
-            server.kill()
-        else:
-            server.command("CONFIG", "SET", "maxmemory", 1)
+        server.command("CONFIG", "SET", "maxmemory", 1)
         seen: list[int] = []
-        # It has come to a stop when it has emitted nothing for half a second.
-        wait_until(lambda: (seen.append(int(file.read_text() or 0)) or len(seen) > 100) and seen[-100] == seen[-1])
-        assert 500 < seen[-1] < 3000, "some are kept, and not all"
-        if how == "away":
-            server.start()
-        else:
-            server.command("CONFIG", "SET", "maxmemory", 0)
+        # It has come to a stop when it has emitted nothing for a second.
+        wait_until(lambda: stopped(seen, file), seconds=30)
+        assert 500 < seen[-1] < 4000, "some are kept, and not all"
+        server.command("CONFIG", "SET", "maxmemory", 0)
         assert own.wait(job_id, 40) == 5000
         found = told(own, job_id)
         assert (found[0], found[-1]) == ("running", "succeeded")
         assert [number for number, _ in found[1:-1]] == list(range(5000))
+
+
+def stopped(seen: list[int], file: Path) -> bool:
+    seen.append(int(file.read_text() or 0))
+    return len(seen) > 200 and seen[-200] == seen[-1]
 
 
 def test_a_worker_that_is_killed_leaves_its_parts_to_a_new_attempt(mlq: MLQ, redis_url: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ for i = 2, #ARGV, 4 do
     if serial > (job.emitted or 0) then
       say(job, 'e', ARGV[i + 3])
       job.emitted = serial
+      job.spoke = true
     end
   else
     refused = refused + 1

@@ -12,7 +12,7 @@ local AT_ONCE = 65536  -- bytes that are looked at together, about, when it is c
 local FOLLOWED = 3600  -- seconds for which it stays when the job has ended
 local TEXT = 1000  -- bytes of an error's message
 
--- False when that is not possible. A full Redis has refused the call before this.
+-- False when that is not possible. A full Redis says so to `said`, for it refuses all or none of a script's writes.
 local function append(id, kind, attempt, value)
   return type(redis.pcall('XADD', stream_key(id), '*', 'k', kind, 'a', attempt, 'v', value)) == 'string'
 end
@@ -25,10 +25,6 @@ local function speaker(id)
 end
 
 local function say(job, kind, value)
-  if not job.spoke then  -- the first write is one that a full Redis refuses, so nothing is half done
-    redis.call('HSET', job_key(job.id), EMITTED, job.emitted or 0)
-    job.spoke = true
-  end
   if not job.emitted then
     job.emitted = 0
     append(job.id, 's', job.attempt, RUNNING)
