@@ -48,6 +48,7 @@ PARTS = (
         (f"{LUA}/lib/settle.lua", "token = values[2], queue = values[3]", "queue = values[2]"),
         (f"{LUA}/lib/settle.lua", "callback = values[4]", "callback = values[3]"),
         (f"{LUA}/lib/settle.lua", "error_type = values[5]", "error_type = values[4]"),
+        (f"{LUA}/lib/settle.lua", "emitted = values[6]", "emitted = values[5]"),
     ),
     part(
         "leases and heartbeats",
@@ -72,7 +73,7 @@ PARTS = (
         "results",
         "nobody learns what a job returned",
         (f"{LUA}/finish.lua", ", RESULT, result)", ")"),
-        (f"{WORKER}/child.py", 'result = pack(value, limit=self._limit, what="result")', 'result = b""'),
+        (f"{WORKER}/child.py", 'else pack(value, limit=self._limit, what="result")', 'else b""'),
     ),
     part(
         "statistics",

@@ -73,7 +73,7 @@ ASKED_FOR = (
         "4-progress",
         "only the holder says how far a job is",
         "store/test_verbs.py::test_progress_is_kept_while_the_job_runs_and_only_from_its_holder",
-        (f"{LUA}/progress.lua", HELD, "  if job[1] == RUNNING then"),
+        (f"{LUA}/progress.lua", OWN, "  if job.state == RUNNING then"),
     ),
     mutant(
         "5-sweep-state",
@@ -169,6 +169,52 @@ EXTRA = (
         "only the holder gives a job back",
         "store/test_fences.py::test_a_late_release_gives_nothing_back",
         (f"{LUA}/release.lua", "(not token or job.token == token)", "true"),
+    ),
+    mutant(
+        "emit-token",
+        "only the holder emits",
+        "store/test_streams.py::test_what_an_earlier_attempt_emits_is_refused_and_counted",
+        (f"{LUA}/emit.lua", OWN, "  if job.state == RUNNING then"),
+    ),
+    mutant(
+        "emit-twice",
+        "a part that is sent again is kept once",
+        "store/test_streams.py::test_parts_that_are_sent_again_are_kept_once",
+        (f"{LUA}/emit.lua", "    if serial > (job.emitted or 0) then", "    if true then"),
+    ),
+    mutant(
+        "emit-full",
+        "a full Redis takes the parts of a call as a whole or none of them",
+        "store/test_streams.py::test_a_full_redis_refuses_parts_as_a_whole_and_takes_them_later",
+        (
+            f"{LUA}/lib/stream.lua",
+            "  redis.call('HSET', job_key(job.id), EMITTED, job.emitted,",
+            "  redis.pcall('HSET', job_key(job.id), EMITTED, job.emitted,",
+        ),
+    ),
+    mutant(
+        "reset",
+        "a new attempt says that the parts of the one before do not count",
+        "store/test_streams.py::test_what_an_earlier_attempt_emits_is_refused_and_counted",
+        (f"{LUA}/lib/stream.lua", "  if job[EMITTED] ~= '0' then", "  if false then"),
+    ),
+    mutant(
+        "parts-first",
+        "an outcome waits until Redis has the parts of its job",
+        "worker/test_parts.py::test_an_outcome_waits_for_the_parts_of_its_job_and_for_no_others",
+        ("mlq_cli/worker/hearing.py", "late(outcome) if job_id in emitting else add(outcome)", "add(outcome)"),
+    ),
+    mutant(
+        "parts-unsent",
+        "what a job has emitted is heard before an outcome that was read from the board",
+        "worker/test_parts.py::test_parts_are_heard_before_an_outcome_that_was_not_sent",
+        ("mlq_cli/worker/hearing.py", "        self.hear_all(executor)  # what these", "        # what these"),
+    ),
+    mutant(
+        "back-pressure",
+        "an executor that emits faster than Redis takes is not listened to",
+        "worker/test_streams.py::test_while_redis_is_away_parts_are_kept_up_to_a_limit_and_the_listener_waits",
+        ("mlq_cli/worker/ears.py", "        elif executor.load.full:", "        elif False:"),
     ),
     mutant(
         "claim-receipt",

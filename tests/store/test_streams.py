@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlq_cli.model.errors import Misuse
+from mlq_cli.model.errors import Misuse, StoreFull
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.rules import Retention
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Part, Progress
 from mlq_cli.store.redis import layout
+from tests_support import Server
+from timed_store import Bench as TimedBench
 
 Bench = Any
 
@@ -205,9 +208,9 @@ def test_a_job_that_fails_for_ever_fills_no_memory(bench: Bench) -> None:
     bench.post("x")
     held = bench.take()
     emit(bench, held, 1)
-    for _ in range(5500):
-        bench.store.run(bench.store.release([held]))
-        held = bench.take()
+    key = layout.STREAM(bench.store.namespace, held.id)
+    bench.store._read([("XADD", key, "*", "k", "s", "a", 1, "v", "q")] * 12_000)
+    bench.store.ask(bench.store.release([held]))
     assert len(told(bench, held.id)) < 10_500
 
 
@@ -244,3 +247,35 @@ def test_an_audit_knows_streams_and_deletes_those_without_a_job(bench: Bench) ->
     (found,) = [finding for finding in bench.store.audit(repair=True, **look) if finding.count]
     assert found.name == "orphan" and keys(bench) == {held.id}, "and the time to live of the other is its own"
     assert life(bench, held.id) > 0
+
+
+def test_a_stream_that_somebody_has_broken_takes_no_job_down(bench: Bench) -> None:
+    bench.post("broken", "whole", retries=1)
+    broken, whole = bench.take(), bench.take()
+    bench.store._read([("SET", layout.STREAM(bench.store.namespace, broken.id), "not ours")])
+    parts = [Part(*broken, 1, pack(1)), Part(*whole, 1, pack(1)), Part(*broken, 2, pack(2))]
+    assert bench.store.ask(bench.store.emit(parts)) == 0 and progress(bench, broken, 5) == 0
+    assert bench.fail(broken) == {} and bench.finish(whole) == {}
+    bench.pass_to(5)
+    assert bench.finish(bench.take()) == {}
+    assert told(bench, whole.id) == ["running", ("part", 1), "succeeded"]
+    (value,) = bench.store._read([("GET", layout.STREAM(bench.store.namespace, broken.id))])
+    assert value == b"not ours"
+
+
+def test_a_full_redis_refuses_parts_as_a_whole_and_takes_them_later(short_folder: Path, namespace: str) -> None:
+    with Server(short_folder) as server:
+        bench = TimedBench(server.url, namespace)
+        bench.post("x")
+        held = bench.take()
+        bench.store._read([("CONFIG", "SET", "maxmemory", 1)])
+        for say in (lambda: emit(bench, held, 1, 2), lambda: progress(bench, held, 5)):
+            with pytest.raises(StoreFull):
+                say()
+        bench.store._read([("CONFIG", "SET", "maxmemory", 0)])
+        assert keys(bench) == set() and bench.record(held.id)["progress"] == 0
+        assert emit(bench, held, 1, 2) == 0
+        bench.store._read([("CONFIG", "SET", "maxmemory", 1)])
+        assert bench.finish(held) == {}, "but what has begun may end"
+        assert told(bench, held.id) == ["running", ("part", 1), ("part", 2), "succeeded"]
+        bench.store.close()

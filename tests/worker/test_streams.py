@@ -10,7 +10,7 @@ import pytest
 
 from mlq_cli import MLQ, State
 from mlq_cli.model.values import unpack
-from tests_support import wait_until
+from tests_support import Server, wait_until
 
 
 def parts(mlq: MLQ, job_id: str) -> list[Any]:
@@ -156,3 +156,27 @@ def test_a_flood_fills_no_memory_and_a_canceled_one_is_stopped(mlq: MLQ, start_w
     assert len(mlq.store.entries(flood, None, 100_000)) < 10_700
     wait_until(lambda: mlq.workers()[0].get("running") == "0", seconds=20)
     assert "Traceback" not in worker.log()
+
+
+def test_while_redis_is_away_parts_are_kept_up_to_a_limit_and_the_listener_waits(
+    short_folder: Path, namespace: str, start_worker: Any, tmp_path: Path
+) -> None:
+    file, server = tmp_path / "emitted", Server(short_folder, "--appendonly", "yes")
+
+    def stopped(seen: list[int]) -> bool:
+        """Nothing was emitted for a second."""
+        seen.append(int(file.read_text() or 0))
+        return len(seen) > 200 and seen[-200] == seen[-1]
+
+    with server, MLQ.from_profile(redis_url=server.url, namespace=namespace) as own:
+        start_worker("streams:emits_many", url=server.url, lease=60.0)
+        job_id = own.post({"file": str(file), "parts": 5000, "bytes": 2000, "slowly": 300})
+        wait_until(lambda: file.exists() and int(file.read_text() or 0) > 100, seconds=20)
+        server.kill()
+        seen: list[int] = []
+        wait_until(lambda: stopped(seen), seconds=30)
+        assert 500 < seen[-1] < 4000, "some are kept, and not all"
+        server.start()
+        assert own.wait(job_id, 40) == 5000
+        assert [number for number, _ in parts(own, job_id)] == list(range(5000))
+        assert (kinds(own, job_id)[0], kinds(own, job_id)[-1]) == ("running", "succeeded")

@@ -288,8 +288,7 @@ class Executing:
                 if self._limit is not None and len(short) > self._limit:
                     raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
             value = value[1]
-        gathered = type(value) is Gathered
-        result = value.packed() if gathered else pack(value, limit=self._limit, what="result")
+        result = value.packed() if type(value) is Gathered else pack(value, limit=self._limit, what="result")
         return (Kind.DONE.value, job.id, job.token, time.monotonic() - began, short, result, b"")
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:

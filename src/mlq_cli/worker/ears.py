@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable
+from functools import partial
 
 from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.lane import Lane
@@ -14,20 +14,21 @@ class Ears:
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        self._shut: dict[Executor, Callable[[], None]] = {}  # to those not listened to for now
+        self._shut: dict[Executor, Lane] = {}  # those not listened to for now
 
     def hired(self, lane: Lane, executor: Executor) -> None:
-        """Listen to a new executor."""
+        """Listen to an executor."""
+        # No closure that names itself: the board's descriptor has to go with the last word on the executor, not when
+        # Python next looks for circles.
+        self._selector.register(executor.reader.socket, selectors.EVENT_READ, partial(self._hear, lane, executor))
 
-        def hear() -> None:
-            lane.hear(executor)
-            if executor.reader.ended:
-                self.left(executor)
-            elif executor.load.full:
-                self._selector.unregister(executor.reader.socket)
-                self._shut[executor] = hear
-
-        self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
+    def _hear(self, lane: Lane, executor: Executor) -> None:
+        lane.hear(executor)
+        if executor.reader.ended:
+            self.left(executor)
+        elif executor.load.full:
+            self._selector.unregister(executor.reader.socket)
+            self._shut[executor] = lane
 
     def left(self, executor: Executor) -> None:
         """Listen no more."""
@@ -40,7 +41,7 @@ class Ears:
 
     def open(self) -> None:
         """Listen again to those of which Redis has taken enough."""
-        for executor, hear in list(self._shut.items()):
+        for executor, lane in list(self._shut.items()):
             if executor.load.light:
                 del self._shut[executor]
-                self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
+                self.hired(lane, executor)

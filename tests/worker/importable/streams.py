@@ -118,3 +118,14 @@ def brief_then_slow(msg: dict[str, Any], ctx: Any) -> Any:
         ctx.emit("begun")
         time.sleep(msg["slow"])
     return None
+
+
+def emits_many(msg: dict[str, Any], ctx: Any) -> int:
+    """Emit numbers with some bytes, the first ones slowly, and leave a note of how many were emitted."""
+    for number in range(msg["parts"]):
+        ctx.emit([number, bytes(msg["bytes"])])
+        if number % 10 == 9:
+            Path(msg["file"]).write_text(str(number + 1))
+        if number < msg["slowly"]:
+            time.sleep(0.002)
+    return int(msg["parts"])

@@ -3,6 +3,7 @@
 -- The first part or progress makes it, so that other jobs cost nothing. From then on the field `emitted` of the record
 -- says that there is one, and how many parts of the present attempt were taken: what is sent again after a lost reply
 -- is not appended again. `k` is what an entry is (layout.py), `a` the attempt, `v` the value.
+-- A key that somebody has broken takes nobody down: its job goes on without a stream.
 local ENTRIES = 10000  -- that a stream keeps, about
 local MANY_BYTES = 16777216  -- of parts and progress that it keeps, about
 local HEAD = 64  -- bytes that an entry has beside its value
@@ -11,8 +12,9 @@ local AT_ONCE = 65536  -- bytes that are looked at together, about, when it is c
 local FOLLOWED = 3600  -- seconds for which it stays when the job has ended
 local TEXT = 1000  -- bytes of an error's message
 
+-- False when that is not possible. A full Redis says so to `said`, for it refuses all or none of a script's writes.
 local function append(id, kind, attempt, value)
-  redis.call('XADD', stream_key(id), '*', 'k', kind, 'a', attempt, 'v', value)
+  return type(redis.pcall('XADD', stream_key(id), '*', 'k', kind, 'a', attempt, 'v', value)) == 'string'
 end
 
 -- What is known of a job that says something, for `say` and `said`.
@@ -27,8 +29,9 @@ local function say(job, kind, value)
     job.emitted = 0
     append(job.id, 's', job.attempt, RUNNING)
   end
-  append(job.id, kind, job.attempt, value)
-  job.bytes = job.bytes + #value + HEAD
+  if append(job.id, kind, job.attempt, value) then
+    job.bytes = job.bytes + #value + HEAD
+  end
 end
 
 -- Cut the oldest off where there is too much: of entries a few, of bytes a quarter, so that it is seldom to be done.
@@ -54,8 +57,8 @@ end
 
 -- All was said that this call had to say.
 local function said(job, ...)
-  local entries = redis.call('XLEN', stream_key(job.id))
-  if entries >= ENTRIES + LATE or job.bytes > MANY_BYTES then
+  local entries = redis.pcall('XLEN', stream_key(job.id))
+  if type(entries) == 'number' and (entries >= ENTRIES + LATE or job.bytes > MANY_BYTES) then
     cut(job, entries)
   end
   redis.call('HSET', job_key(job.id), EMITTED, job.emitted, STREAMED, job.bytes, ...)
@@ -71,12 +74,12 @@ local function tell(id, state)
   elseif job[2] then
     why = job[2] .. (job[3] and job[3] ~= '' and ': ' .. string.sub(job[3], 1, TEXT) or '')
   end
-  append(id, 's', attempt, state .. why)
-  redis.call('XTRIM', stream_key(id), 'MAXLEN', '~', ENTRIES + 2 * LATE)  -- should it never speak again, and fail for ever
-  if state == SUCCEEDED or state == DEAD or state == CANCELED then
-    redis.call('EXPIRE', stream_key(id), FOLLOWED)
-  else
-    redis.call('PERSIST', stream_key(id))
+  local ended = state == SUCCEEDED or state == DEAD or state == CANCELED
+  if append(id, 's', attempt, state .. why) then
+    redis.call('XTRIM', stream_key(id), 'MAXLEN', '~', ENTRIES + 2 * LATE)  -- should it fail for ever and say no more
+    redis.call(ended and 'EXPIRE' or 'PERSIST', stream_key(id), unpack(ended and {FOLLOWED} or {}))
+  end
+  if not ended then
     news[#news + 1] = id .. ' ' .. NAMES[state]  -- the others are said by `enter`
   end
 end
