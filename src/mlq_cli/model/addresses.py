@@ -84,9 +84,11 @@ def read_address(host: str) -> Address | None:
     """
     if ":" in host:
         try:
-            return IPv6Address(host)
+            if "%" not in host:  # a zone names a way out of this machine
+                return IPv6Address(host)
         except ValueError:
-            raise Misuse(f"{host!r} is no address") from None
+            pass
+        raise Misuse(f"{host!r} is no address")
     parts = host.split(".")
     if not _NUMBER.fullmatch(parts[-1]):
         return None

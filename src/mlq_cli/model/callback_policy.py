@@ -55,8 +55,10 @@ def read_target(url: str) -> Target:
         host, port = parts.hostname or "", parts.port
         if parts.scheme not in ("http", "https") or not host or port == 0 or "@" in parts.netloc:
             raise ValueError("no http(s) URL with a host and nothing else before it")
-        host = host if ":" in host else _name(host)
+        host = host if "[" in parts.netloc else _name(host)
         address = read_address(host)
+        if "[" in parts.netloc and address is None:
+            raise ValueError("what is in brackets is no address")
     except (ValueError, Misuse) as error:
         raise Misuse(f"{url!r} cannot be a callback URL: {error}", hint=HINT) from None
     shown = host if address is None else f"[{address}]" if address.version == 6 else str(address)

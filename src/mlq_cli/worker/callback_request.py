@@ -19,7 +19,7 @@ from mlq_cli.model.callback_policy import Target
 CONNECT_SECONDS = 5.0  # until the connection stands, TLS included
 MOST_BYTES = 4096  # of an answer that are read
 MOST_ADDRESSES = 3  # of a name that are tried
-_FIRST_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r?\n")
+_FIRST_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _RETRY_AFTER = re.compile(rb"\nretry-after:[ \t]*([^\r\n]+?)[ \t]*\r?\n", re.IGNORECASE)
 _BUSY = (429, 502, 503, 504)  # statuses beside which a time to come back may stand
 
@@ -58,16 +58,16 @@ class _Reading(asyncio.BufferedProtocol):
         self._look(whole=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._look(whole=True)
+        self._look(whole=True, error=exc)
 
-    def _look(self, *, whole: bool) -> None:
-        """See whether what has come is an answer; `whole`: no more of it will be read."""
+    def _look(self, *, whole: bool, error: Exception | None = None) -> None:
+        """See whether what has come is an answer; `whole`: no more of it will be read, because of that error."""
         if self.answer.done():
             return
         try:
             found = read_answer(bytes(self._buffer[: self._length]), whole=whole)
-        except ValueError as error:
-            self.answer.set_exception(error)
+        except ValueError as found_wrong:
+            self.answer.set_exception(error or found_wrong)
             return
         if found is not None:
             self.answer.set_result(found)

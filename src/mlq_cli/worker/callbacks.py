@@ -166,6 +166,8 @@ def body_of(msg: Mapping[str, Any], ended: float) -> bytes:
     data = {name: msg.get(name) for name in ("state", "queue", "attempt", "short_result", "error", "error_type")}
     data = {name: cut(value, MOST_TEXT) if isinstance(value, str) else value for name, value in data.items()}
     when = dt.datetime.fromtimestamp(ended, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if data["error_type"]:  # as the record has it
+        data["error"] = f"{data['error_type']}: {data['error']}" if data["error"] else data["error_type"]
     document = {"type": f"job.{msg['state']}", "timestamp": when, "data": {"id": msg["job_id"], **data}}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
