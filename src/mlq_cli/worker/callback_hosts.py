@@ -36,12 +36,16 @@ class _Host:
 
     def line(self, now: float) -> float:
         """Return how long somebody who comes now would have to wait."""
-        longest = max((now - at for at in self.begun), default=0.0)
-        return max(self.pace, longest) * (self.waiting + 1) / PER_HOST
+        return self._takes(now) * (self.waiting + 1) / PER_HOST
+
+    def _takes(self, now: float) -> float:
+        """Return how long a delivery takes, those included that have no end yet."""
+        return max(self.pace, *(now - at for at in self.begun), 0.0)
 
     def book(self, now: float) -> float:
         """Return in how many seconds somebody who is put off now shall come again."""
-        self.booked = max(self.booked, now + self.pace) + self.pace / PER_HOST
+        takes = self._takes(now)
+        self.booked = max(self.booked, now + takes) + takes / PER_HOST
         self.booked = min(self.booked, now + LONGEST)
         return (self.booked - now) * random.uniform(1.0, 1.2)
 
@@ -83,13 +87,13 @@ class Hosts:
             self._forget(now)
         host = self._hosts.setdefault(name, _Host())
         if now < host.not_before:
-            await asyncio.sleep(PAUSE)
+            await _pause(now)
             raise PutOff(host.not_before - now)
         if self._has_place(host) and not host.waiting:
             self._take(host)
             return host
         if host.places >= PER_HOST and host.line(now) > PATIENCE:
-            await asyncio.sleep(PAUSE)
+            await _pause(now)
             raise PutOff(host.book(now))
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((host, turn))
@@ -129,3 +133,8 @@ class Hosts:
         for name, host in list(self._hosts.items()):
             if not (host.begun or host.waiting or host.booked > now or host.not_before > now):
                 del self._hosts[name]
+
+
+async def _pause(now: float) -> None:
+    """Wait until the next of those instants at which all are put off: their outcomes then are one call to Redis."""
+    await asyncio.sleep(PAUSE - now % PAUSE)

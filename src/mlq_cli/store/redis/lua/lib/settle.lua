@@ -23,6 +23,8 @@ local function read_more(job)
   end
 end
 
+local told_any = false
+
 -- A callback is a job of its own, so it is stored together with the outcome that it tells of.
 --@rarely
 local function post_callback(job, state, short)
@@ -36,10 +38,13 @@ local function post_callback(job, state, short)
     told.error_type, told.error = more[4] or nil, more[5] or nil
   end
   local message = cmsgpack.pack(told)
-  redis.call('SADD', queues_key, '_callbacks')
+  if not told_any then  -- whoever the bell wakes takes them all
+    redis.call('SADD', queues_key, '_callbacks')
+    ring('_callbacks', 1)
+    told_any = true
+  end
   add_job(id, '_callbacks', QUEUED, queued_score(0, tonumber(id)), message, RETRIES_ALLOWED, 2, TIMEOUT, 20)
   count('_callbacks', 'posted', 1)
-  ring('_callbacks', 1)
 end
 
 -- The job has come to an end: succeeded, dead or canceled. Further hash fields follow.
