@@ -30,7 +30,7 @@ class _Host:
         self.places = 0  # that are taken
         self.begun: set[float] = set()  # when each delivery that runs began
         self.waiting = 0
-        self.pace = 0.05  # seconds a delivery takes, lately
+        self.pace = 0.01  # seconds a delivery takes, lately
         self.booked = 0.0  # until when those that were put off will keep it busy
         self.not_before = 0.0  # it has asked to be left alone
 
