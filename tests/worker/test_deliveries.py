@@ -24,6 +24,7 @@ from mlq_cli.model.signing import keys_of, signatures
 from mlq_cli.worker import callback_request, callbacks
 from mlq_cli.worker.callback_request import MOST_BYTES, Answer, read_answer
 from mlq_cli.worker.callbacks import CallbackFailed, CallbackRefused, Delivery
+from tests_support import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -406,3 +407,28 @@ def test_an_answer_is_never_longer_than_the_buffer() -> None:
     assert read_answer(b"HTTP/1.1 429 Slow\r\n" + b"x" * MOST_BYTES, whole=True) == Answer(429)
     with pytest.raises(ValueError, match="no HTTP"):
         read_answer(b"HTTP/1.1 200 " + b"x" * MOST_BYTES, whole=True)
+
+
+def test_the_secret_is_in_no_environment_or_command_line_of_an_executor(
+    mlq: Any, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLQ_SECRET", SECRET)
+    seen: list[bytes] = []
+    arrived = threading.Event()
+
+    def act(connection: socket.socket) -> None:
+        seen.append(request(connection))
+        arrived.wait(30)
+
+    with target(act) as port:
+        worker = start_worker("jobs:environment")
+        job_id = mlq.post(["MLQ_SECRET"], callback=f"http://127.0.0.1:{port}/", callback_method="POST")
+        assert mlq.wait(job_id, 20)["MLQ_SECRET"] == ""
+        wait_until(lambda: seen, seconds=20)
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        assert len(children) >= 2, "one runs jobs, one delivers"
+        for pid in children:
+            for file in ("environ", "cmdline"):
+                assert SECRET.encode() not in Path(f"/proc/{pid}/{file}").read_bytes()
+        arrived.set()
+    assert b"webhook-signature: v1," in seen[0]
