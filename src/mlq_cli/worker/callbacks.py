@@ -33,7 +33,8 @@ TOTAL_SECONDS = 15.0  # from looking the name up to the first line of the answer
 MOST_IN_URL = 1024  # bytes of a short result in a URL, before percents
 MOST_TEXT = 4096  # bytes of a text in a body
 LOOKUPS = 64  # names that are looked up at a time: a resolver that hangs must not hold up the others
-NICE = 5  # of this process: deliveries have time, jobs come first
+NICE = 10  # of this process: deliveries have time, jobs come first
+TOGETHER = 0.05  # seconds; those that end within them end at one instant, so that one call to Redis tells of all
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
@@ -83,6 +84,12 @@ class Delivery:
             CallbackRefused: it never will.
             PutOff: the host has enough to do.
         """
+        try:
+            return await self._deliver(msg, ctx)
+        finally:
+            await asyncio.sleep(TOGETHER - time.monotonic() % TOGETHER)
+
+    async def _deliver(self, msg: dict[str, Any], ctx: Context) -> str:
         try:
             target = read_target(msg["url"])
             policy = self._policy.strict() if msg.get("public") else self._policy
