@@ -82,6 +82,7 @@ def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Sta
         lease: float = 30.0,
         backoff: float = 0.05,
         retries: int = 0,
+        namespace: str = namespace,
         **options: Any,
     ) -> Any:
         given = {

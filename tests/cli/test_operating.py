@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +123,22 @@ def test_settings_say_where_they_come_from(cli: Run, namespace: str) -> None:
     assert settings["redis.url"] == {"value": "redis://me:****@nowhere/0", "from": "flag"}
     assert settings["namespace"] == {"value": namespace, "from": "MLQ_NAMESPACE"}
     assert settings["worker.lease"]["from"] == "default"
+
+
+def test_the_secret_is_shown_as_receivers_take_it_and_masked_elsewhere(cli: Run, tmp_path: Path) -> None:
+    none = cli("config", "secret")
+    assert none.returncode == 7 and b"config secret --new" in none.stderr
+    text = base64.b64encode(b"any text").decode()
+    assert cli("config", "secret", env={"MLQ_SECRET": "any text"}).stdout == f"whsec_{text}\n".encode()
+    two = "whsec_b2xk whsec_bmV3"
+    assert cli("config", "secret", env={"MLQ_SECRET": two}).stdout.decode().split() == two.split()
+    settings = json.loads(cli("config", "show", "--json", env={"MLQ_SECRET": two}).stdout)
+    assert settings["secret"] == {"value": "****", "from": "MLQ_SECRET"}
+    new = cli("config", "secret", "--new").stdout.decode()
+    assert new.startswith("whsec_") and new != cli("config", "secret", "--new").stdout.decode()
+    mine = {"MLQ_REDIS_URL": "", "MLQ_REDIS_DATA": str(tmp_path / "data")}
+    assert cli("config", "secret", env=mine).stdout.decode().strip() == (tmp_path / "data" / "secret").read_text()
+    assert not (tmp_path / "data" / "redis.sock").exists(), "to tell it, no server has to be started"
 
 
 def test_checking_connects_and_warns(cli: Run) -> None:

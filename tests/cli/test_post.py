@@ -29,6 +29,9 @@ def test_the_line_with_angle_brackets_works_as_typed(cli: Run, mlq: MLQ) -> None
     done = cli("post", '<"arg1":6>', "--callback", "http://localhost:8000/done")
     job = mlq.get_job(done.stdout.decode().strip())
     assert (job["msg"], job["callback"]) == ({"arg1": 6}, "http://localhost:8000/done")
+    assert job["callback_method"] == "GET"
+    posted = cli("post", "x", "--callback", "http://localhost:8000/done", "--callback-method", "post").stdout.decode()
+    assert mlq.get_job(posted.strip())["callback_method"] == "POST"
 
 
 def test_all_flags_reach_the_job(cli: Run, mlq: MLQ) -> None:
@@ -72,6 +75,9 @@ def test_odd_texts_round_trip(cli: Run, mlq: MLQ, message: str) -> None:
         ("post", "x", "--priority", "9999"),
         ("post", "x", "-q", "bad name"),
         ("post", "x", "--callback", "nowhere"),
+        ("post", "x", "--callback", "http://169.254.169.254/"),
+        ("post", "x", "--callback", "http://localhost:8000", "--callback-method", "PUT"),
+        ("post", "x", "--callback-method", "POST"),
         ("post", "x", "--at", "tomorrow"),
         ("post", "x", "--delay", "1s", "--at", "2099-01-01"),
         ("post", "x", "--id", "53"),

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from mlq_cli.model.errors import MlqError, NotAllowed, Refused, StoreUnavailable
-from mlq_cli.store.redis import embedded, server_folder
+from mlq_cli.model.profile import load
+from mlq_cli.store.redis import embedded, server_folder, signing_secret
 from mlq_cli.store.redis.connect import Wire
 from mlq_cli.store.redis.embedded import EmbeddedEndpoint
 from mlq_cli.store.redis.server_binary import find_binary
@@ -486,3 +487,42 @@ def test_a_processes_birth_is_its_own() -> None:
         assert time.monotonic() < deadline
     child.wait()
     assert born(child.pid) is None
+
+
+# --- its secret -----------------------------------------------------------------------------------------------------
+def test_the_secret_is_made_once_by_however_many_ask_and_is_for_its_user_alone(folder: Path) -> None:
+    data = server_folder.ServerFolder(folder / "data")
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(data.secret())) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16 and len(set(found)) == 1 and found[0].startswith("whsec_")
+    assert server_folder.ServerFolder(folder / "data").secret() == found[0]
+    assert (data.path / "secret").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in data.path.iterdir()] == ["secret"], "nothing half made is left"
+
+
+def test_a_secret_that_is_a_link_or_empty_is_not_taken(folder: Path) -> None:
+    data = server_folder.ServerFolder(folder / "data")
+    data.make()
+    (folder / "strangers").write_text("known to others")
+    (data.path / "secret").symlink_to(folder / "strangers")
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        data.secret()
+    (data.path / "secret").unlink()
+    (data.path / "secret").touch(0o600)
+    with pytest.raises(StoreUnavailable, match="is empty"):
+        data.secret()
+
+
+def test_a_profile_with_a_redis_of_its_own_has_no_secret_but_its_own(folder: Path) -> None:
+    def secret(**flags: object) -> str | None:
+        return signing_secret(load(flags={name.replace("_", ".", 1): each for name, each in flags.items()}, environ={}))
+
+    data = str(folder / "data")
+    assert secret(redis_url="redis://127.0.0.1:1") is None
+    assert secret(redis_url="redis://127.0.0.1:1", secret="mine") == secret(redis_data=data, secret="mine") == "mine"
+    assert not Path(data).exists()
+    assert secret(redis_data=data) == server_folder.ServerFolder(Path(data)).secret()

@@ -312,6 +312,41 @@ def test_a_job_with_an_unknown_function_goes_back_and_in_the_end_is_dead(bench: 
     assert bench.state(job_id) is State.DEAD and bench.record(job_id)["retries"] == 3
 
 
+@pytest.mark.parametrize(("asked", "waits"), [("12.5", 12.5), ("0", 0.0), ("-7", 0.0), ("1e9", 3600.0), ("soon", 1.0)])
+def test_a_job_that_is_put_off_comes_again_and_no_attempt_is_spent(bench: Bench, asked: str, waits: float) -> None:
+    (job_id,) = bench.post()
+    job = bench.take()
+    later = Outcome(job.id, job.token, Kind.LATER, 0.1, asked.encode(), b"", b"")
+    for _ in range(2):  # also when the answer was lost
+        assert bench.store.ask(bench.store.finish([later], rules=bench.rules)) == {}
+    record = bench.record(job_id)
+    assert (record["state"], record["attempt"], record["failures"]) == (State.SCHEDULED, 0, 0)
+    assert record["due_at"] == pytest.approx(bench.store.now + waits)
+    bench.at(3700)
+    again = bench.take()
+    assert bench.store.ask(bench.store.finish([later], rules=bench.rules)) == {job_id: State.RUNNING}
+    assert bench.record(job_id)["attempt"] == 1 and again.token != job.token
+
+
+def test_a_failure_for_good_leaves_no_retries(bench: Bench) -> None:
+    (job_id,) = bench.post(retries=5)
+    bench.fail(bench.take(), Kind.FINAL)
+    assert (bench.state(job_id), bench.record(job_id)["failures"]) == (State.DEAD, 1)
+
+
+def test_a_callback_by_post_tells_all_that_its_body_needs(bench: Bench) -> None:
+    bench.post(callback="http://localhost/x", callback_method="POST", callback_public=True, retries=1, queue="q")
+    for _ in range(2):
+        bench.fail(bench.take(queues=("q",)))
+        bench.at(100)
+    (callback,) = bench.store.ids(["_callbacks"], [State.QUEUED], None)
+    told = bench.record(callback)["msg"]
+    assert {name: told[name] for name in ("method", "public", "state", "queue", "attempt", "success")} == {
+        "method": "POST", "public": 1, "state": "dead", "queue": "q", "attempt": 2, "success": 0,
+    }  # fmt: skip
+    assert told["error_type"] and told["error"]
+
+
 def test_a_callback_is_stored_with_the_outcome_it_tells_of(bench: Bench) -> None:
     (job_id,) = bench.post(callback="http://localhost/x")
     bench.finish(bench.take(), "r", "short")

@@ -26,6 +26,7 @@ from mlq_cli.worker.pipe import FrameReader, outcome_pair
 from mlq_cli.worker.slices import Sent, Slices, number_of
 
 LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
+WIDE_LOOK = 0.1  # seconds between two looks at what runs where many jobs do: each costs as much as a short job
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
 
 
@@ -91,7 +92,7 @@ class ProcessHost:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **_UNTOLD, **self._environment},
                 start_new_session=True,
             )
         except OSError:
@@ -159,6 +160,10 @@ class ProcessHost:
         return self._printed.last_words()
 
 
+#: What listeners must not find in their environment. Empty, not away: a profile may say ${MLQ_SECRET}.
+_UNTOLD = {"MLQ_SECRET": ""}
+
+
 class Executor:
     """One executor. What it runs is read from its board; the jobs themselves are in the lane's slices."""
 
@@ -180,6 +185,7 @@ class Executor:
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
         self.looked_at = 0  # the mark at which its unsent outcomes were read
+        self._wide_look_at = 0.0
         try:
             host.launch(jobs, theirs, self.board, self._doing)
             outcomes.sendall(msgpack.packb(settings))
@@ -232,6 +238,15 @@ class Executor:
         job = self._slices.at(mark)
         return Doing(mark, f"job {job.id}" if job else "an executor")
 
+    def rests(self, now: float) -> bool:
+        """Whether it need not be looked at now: it runs many jobs at a time, is well, and was looked at just before."""
+        if self.width == 1 or not self.ready or self.leaving or self.reader.ended:
+            return False
+        if now < self._wide_look_at:
+            return True
+        self._wide_look_at = now + WIDE_LOOK
+        return False
+
     def overrun(self, now: float, default: float | None) -> list[Sent]:
         """Return the jobs that run longer than they may."""
         late = []
@@ -243,6 +258,8 @@ class Executor:
 
     def next_look(self, now: float, default: float | None) -> float:
         """Return the seconds until `overrun` may become true, or until it should be looked whether it lives."""
+        if self.width > 1:
+            return self._wide_look_at - now
         times = [LOOK]
         for job, begun in self.begun():
             limit = job.timeout or default

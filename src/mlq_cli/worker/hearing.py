@@ -24,7 +24,8 @@ log = logging.getLogger("mlq.worker")
 AGES = 1e10  # seconds that an attempt may have taken
 MANY = 1 << 53  # parts that an attempt may emit
 READS = 64  # of a pipe, after which all is heard that was in it: whoever emits without end is not waited for
-_ENDS = frozenset((Kind.DONE.value, Kind.ERROR.value, Kind.UNKNOWN.value))  # that an executor can tell of
+_FAILED = frozenset((Kind.ERROR.value, Kind.FINAL.value))
+_ENDS = _FAILED | {Kind.DONE.value, Kind.UNKNOWN.value, Kind.LATER.value}  # that an executor can tell of
 
 
 class Hearing:
@@ -82,7 +83,7 @@ class Hearing:
                 self.done += 1
                 if progress:
                     progress.pop(job_id, None)
-                if kind == Kind.ERROR.value:
+                if kind in _FAILED:
                     log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
         except (ValueError, TypeError, KeyError) as error:
             log.error("an executor sent a broken frame and is killed: %s", error)

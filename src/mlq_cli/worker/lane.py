@@ -93,7 +93,7 @@ class Lane:
         for older in self._supply.known([job.id for job in jobs]):
             self.drop(Held(older.id, older.token))
         self._supply.add(jobs, token)
-        if any(not executor.busy or executor.width > 1 for executor in self._able()):
+        if any(executor.width > 1 or not executor.busy for executor in self._able()):
             self.dispatch()  # otherwise there is time until the next turn is under way
 
     def _able(self) -> list[Executor]:
@@ -183,6 +183,8 @@ class Lane:
         if now >= self._guards_at:
             self._look_after_guards(now)
         for number, executor in list(self.executors.items()):
+            if executor.rests(now):
+                continue
             unsure = executor.reader.ended or executor.leaving or not executor.ready or executor.busy
             if unsure and (how := executor.ended()) is not None:
                 del self.executors[number]
@@ -228,9 +230,9 @@ class Lane:
         supply, times = self._supply, []
         if len(supply):
             for executor in self.executors.values():
-                if executor.busy:
+                if executor.width > 1 or executor.busy:
                     times += [executor.next_look(now, self._timeout), *self._behind.next_look(executor, now)]
-            if self._unbegun():
+            if not self.on_demand and self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
         if self._wanted() > len(self.executors):
             times.append(self._hire_at - now)

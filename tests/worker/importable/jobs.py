@@ -71,7 +71,9 @@ def pid(msg: Any) -> int:
 
 
 def environment(msg: Any) -> Any:
-    return {name: os.environ.get(name) for name in ("MLQ_WORKER", "MLQ_EXECUTOR")}
+    return {
+        name: os.environ.get(name) for name in ("MLQ_WORKER", "MLQ_EXECUTOR", *(msg if isinstance(msg, list) else ()))
+    }
 
 
 async def nap(msg: Any) -> Any:
