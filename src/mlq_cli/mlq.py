@@ -90,6 +90,8 @@ class MLQ:
         retries: int | None = None,
         timeout: float | None = None,
         id: str | None = None,
+        callback_method: str | None = None,
+        callback_public: bool = False,
     ) -> str:
         """Post one message and return the id of its job. When this returns, the job is stored.
 
@@ -103,14 +105,17 @@ class MLQ:
             retries: reruns after an exception; by default what the worker says.
             timeout: seconds one attempt may take before it is killed.
             id: an id of your own; posting it again returns it and changes nothing.
+            callback_method: POST sends signed JSON instead; by default what the profile says.
+            callback_public: for a URL by a stranger: call it only on the public internet, whatever the profile allows.
 
         Raises:
-            Misuse: an option makes no sense, or the message cannot be carried or is too large.
+            Misuse: an option makes no sense or is not allowed, or the message cannot be carried or is too large.
             Refused: called in a job that stands at the end of a chain of more than `limits.chain`.
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
         deep = self._generation(delay, at)
-        options = _options(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep)
+        told = self._how_to_tell(callback, callback_method, callback_public)
+        options = _options(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep, *told)
         message = pack(msg, limit=self.profile.limits.message)
         own = None if id is None else [check_own_id(id)]
         store = self.store
@@ -131,6 +136,8 @@ class MLQ:
         retries: int | None = None,
         timeout: float | None = None,
         parallel: int | bool = 1,
+        callback_method: str | None = None,
+        callback_public: bool = False,
     ) -> Ids:
         """Post many messages that share their options; generators are welcome, memory stays constant.
 
@@ -142,7 +149,8 @@ class MLQ:
         Raises as `post` does.
         """
         deep = self._generation(delay, at)
-        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep)
+        told = self._how_to_tell(callback, callback_method, callback_public)
+        options = PostOptions(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep, *told)
         limit = self.profile.limits.message
         if (count := processes(parallel)) == 1:
             with progress_bar(progress, total) as advance:
@@ -155,6 +163,13 @@ class MLQ:
 
     def _generation(self, delay: float | None, at: float | None) -> int:
         return next_generation(self.profile.limits.chain, later=bool(delay) or at is not None)
+
+    def _how_to_tell(self, url: str | None, method: str | None, public: bool) -> tuple[str, bool]:
+        if url is None and method is None and not public:
+            return "GET", False
+        from mlq_cli.model.callback_policy import how_to_tell  # it takes long to import
+
+        return how_to_tell(self.profile, url, method, public)
 
     # --- looking ---------------------------------------------------------------------------------------------------
     def get_job(self, job_id: str | int) -> Record:

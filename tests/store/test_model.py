@@ -20,7 +20,7 @@ from mlq_cli.store.base import Call, Claims, Held, Progress
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.connect import UrlEndpoint
 from mlq_cli.worker.context import Job, jobs_in
-from store_model import Ending, Handed, ModelJob, StoreModel
+from store_model import LATER, Ending, Handed, ModelJob, StoreModel
 from timed_store import START, TimedStore, is_remembered
 
 QUEUES = ("default", "other")
@@ -48,6 +48,8 @@ POST = st.fixed_dictionaries(
         "retries": st.sampled_from([None, 0, 2]),
         "timeout": st.sampled_from([None, 9.0]),
         "callback": st.sampled_from([None, "http://localhost/x"]),
+        "callback_method": st.sampled_from(["GET", "POST"]),
+        "callback_public": st.booleans(),
         "functions": st.sampled_from([None, ("f", "g")]),
     }
 )
@@ -173,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         picks=PICKS,
-        kind=st.sampled_from(["done", "done", "error", "crash", "unknown"]),
+        kind=st.sampled_from(["done", "done", "error", "crash", "unknown", "final", "later"]),
         seconds=st.sampled_from([0.0, 0.25]),
         short=st.sampled_from([None, "", "cat"]),
         result=st.sampled_from([None, 0, "r" * 100, "r" * 300]),
@@ -310,7 +312,8 @@ class StoreMachine(RuleBasedStateMachine):
 def seen(job: ModelJob) -> dict[str, Any]:
     """Return what the job's record says, as far as the model knows it."""
     names = "id timestamp worker processing_started processing_finished progress callback retries functions msg state"
-    names += " queue priority attempt timeout retries_allowed failures crashes error_type traceback short_result"
+    names += " queue priority attempt timeout callback_method retries_allowed failures crashes"
+    names += " error_type traceback short_result"
     result = job.error if job.state is State.DEAD else job.result
     return {**{name: getattr(job, name) for name in names.split()}, "result": result}
 
@@ -318,6 +321,8 @@ def seen(job: ModelJob) -> dict[str, Any]:
 def outcome(ending: Ending) -> Outcome:
     """Return what a worker sends."""
     texts = (b"ValueError", b"no", b"Traceback ...")
+    if ending.kind == "later":
+        texts = (b"%.3f" % LATER, b"", b"")
     if ending.kind == "done":
         texts = (b"" if ending.short is None else b"=" + ending.short.encode(), pack(ending.result), b"")
     return Outcome(*ending.held, ending.kind, ending.seconds, *texts)

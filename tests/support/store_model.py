@@ -13,6 +13,7 @@ from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Held, Posted, Swept
 
 SOME = 100  # jobs of a queue and state that one claim looks after
+LATER = 12.0  # seconds for which a job is put off
 ENDED = (State.SUCCEEDED, State.CANCELED, State.DEAD)
 
 
@@ -31,6 +32,8 @@ class ModelJob:
     retries_allowed: int | None = None
     timeout: float | None = None
     callback: str | None = None
+    callback_method: str | None = None
+    callback_public: bool = False
     functions: list[str] | None = None
     token: str | None = None
     worker: str | None = None
@@ -62,7 +65,7 @@ class ModelJob:
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended: `done` with a result, or `error`, `crash`, `unknown` with what went wrong."""
+    """How an attempt ended: `done` with a result, `later` for another time, or otherwise with what went wrong."""
 
     held: Held
     kind: str
@@ -143,6 +146,11 @@ class StoreModel:
             }
             if msg["short_result"] is None:
                 del msg["short_result"]
+            if job.callback_public:
+                msg["public"] = 1
+            if job.callback_method == "POST":
+                msg |= {"method": "POST", "state": state.value, "queue": job.queue, "attempt": job.attempt}
+                msg |= {"error_type": job.error_type, "error": job.error} if job.error_type else {}
             place, name = float(self.number), str(self.number)
             told = ModelJob(name, self.number, CALLBACKS, msg, self.now, State.QUEUED, place)
             told.retries_allowed, told.timeout = 2, 20.0
@@ -207,6 +215,8 @@ class StoreModel:
                 continue
             job = ModelJob(job_id, self.number, options.queue, message, self.now, State.QUEUED, 0.0)
             job.priority, job.timeout, job.callback = options.priority, options.timeout, options.callback
+            if options.callback:
+                job.callback_method, job.callback_public = options.callback_method, options.callback_public
             job.retries_allowed = options.retries
             job.functions = list(options.functions) if options.functions else None
             self._enqueue(job)
@@ -292,13 +302,19 @@ class StoreModel:
             job.result, job.short_result = ending.result, ending.short
             self._end(job, State.SUCCEEDED)
             return
+        if ending.kind == "later":
+            job.state, job.score, job.said = State.SCHEDULED, self.now + LATER, None
+            job.attempt -= 1
+            self.stats[job.queue]["released"] += 1
+            return
         counter, limit = {
+            "final": ("failures", 0),
             "error": ("failures", rules.retries if job.retries_allowed is None else job.retries_allowed),
             "crash": ("crashes", rules.max_crashes),
             "unknown": ("retries", rules.max_retries),
         }[ending.kind]
         if ending.kind != "unknown":
-            self.stats[job.queue]["failed" if ending.kind == "error" else "crashed"] += 1
+            self.stats[job.queue]["crashed" if ending.kind == "crash" else "failed"] += 1
         tries = getattr(job, counter) + 1
         setattr(job, counter, tries)
         job.error_type, job.error, job.traceback = "ValueError", "no", "Traceback ..."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from mlq_cli.cli.command import Group, command
 from mlq_cli.cli.options import Common
 from mlq_cli.cli.output import Column, complain, line
+from mlq_cli.model.errors import Refused
 
 app = typer.Typer(cls=Group, help="Show the settings, and check that they work.")
 
@@ -65,3 +66,38 @@ def check(common: Common) -> None:
     else:
         otherwise = " otherwise" if server.doubts else ""
         line(f"{server.name} at {address} answers, namespace {mlq.namespace}: all is well{otherwise}")
+
+
+@command(
+    app,
+    "secret",
+    examples="""
+      mlq config secret
+      mlq config secret --new
+      export WEBHOOK_SECRET=$(mlq config secret)
+    """,
+)
+def secret(
+    common: Common,
+    new: Annotated[bool, typer.Option("--new", help="Make one up for the profile, and change nothing.")] = False,
+) -> None:
+    """Print the secret that signs callbacks, as their receivers take it: whsec_ and base64."""
+    from mlq_cli.model.signing import keys_of, new_secret, shown
+
+    if new:
+        keys = keys_of(new_secret())
+    else:
+        from mlq_cli.store.redis import signing_secret
+
+        found = signing_secret(common.profile())
+        if found is None:
+            raise Refused(
+                "there is no secret: with a Redis of your own it is yours to choose",
+                hint="mlq config secret --new makes one up; write it into the profile as secret, best as ${NAME}",
+            )
+        keys = keys_of(found)
+    if common.as_json:
+        common.output.document({"secrets": [shown(key) for key in keys]})
+        return
+    for key in keys:
+        line(shown(key))

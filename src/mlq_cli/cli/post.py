@@ -38,6 +38,10 @@ def post(
     callback: Annotated[
         str | None, typer.Option("--callback", metavar="URL", help="URL that is told the outcome.")
     ] = None,
+    callback_method: Annotated[
+        str | None,
+        typer.Option("--callback-method", metavar="GET|POST", help="POST sends signed JSON.", parser=str.upper),
+    ] = None,
     functions: Annotated[
         list[str] | None,
         typer.Option("--functions", metavar="NAME", help="Run only these listeners; repeat it, or use commas."),
@@ -75,7 +79,7 @@ def post(
         raise Misuse("say either MSG or --jsonl FILE", hint="mlq post --help shows how")
     options: dict[str, Any] = {
         "callback": callback, "functions": split_names(functions), "queue": queue, "priority": priority,
-        "delay": delay, "at": at, "retries": retries, "timeout": timeout,
+        "delay": delay, "at": at, "retries": retries, "timeout": timeout, "callback_method": callback_method,
     }  # fmt: skip
     if functions is not None and options["functions"] is None:
         raise Misuse("--functions names none", hint="leave it out to run all listeners")

@@ -59,6 +59,7 @@ class Record(TypedDict):
     due_at: float | None  # when a scheduled job becomes queued
     lease_until: float | None  # while running
     timeout: float | None  # seconds one attempt may take
+    callback_method: str | None  # GET or POST; None without a callback
     retries_allowed: int | None  # reruns after an exception; None: the worker's default
     failures: int  # attempts that ended in an exception or a timeout
     crashes: int  # attempts whose executor died

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mlq_cli.model.errors import Misuse
 from mlq_cli.model.job import check_name
@@ -12,6 +11,7 @@ from mlq_cli.model.job import check_name
 #: A queue's score packs the priority band above the job's number; a double keeps 53 bits exactly: 12 + 41.
 PRIORITIES = range(-2047, 2048)
 MAX_RETRIES = 1000
+METHODS = ("GET", "POST")  # of callbacks
 YEAR = 366 * 86_400.0
 
 
@@ -28,6 +28,8 @@ class PostOptions:
     callback: str | None = None  # http(s) URL that is told the outcome
     functions: tuple[str, ...] | None = None  # names of the listeners to run; None: all of them
     generation: int = 0  # how many jobs stand above it, each posted by the one before
+    callback_method: str = "GET"  # the original's form; POST sends signed JSON
+    callback_public: bool = False  # tell only addresses of the public internet, whatever the worker's profile allows
 
     def __post_init__(self) -> None:
         check_name(self.queue, "queue")
@@ -44,7 +46,7 @@ class PostOptions:
         if self.timeout is not None and not 0 < self.timeout <= YEAR:
             raise Misuse(f"a timeout of {self.timeout:g} seconds is out of range", hint="more than 0, at most one year")
         if self.callback is not None:
-            check_url(self.callback)
+            check_callback(self)
         if self.functions is not None:
             check_functions(self.functions)
 
@@ -58,18 +60,14 @@ def check_functions(names: tuple[str, ...]) -> None:
             raise Misuse(f"{name!r} cannot be the name of a function")
 
 
-def check_url(url: str) -> None:
-    """Raise Misuse unless `url` is one that a callback can be sent to. Whether it answers is found out when it is."""
-    hint = "a callback is a URL such as http://localhost:8000/done"
-    if len(url) > 8192 or not url.isprintable() or " " in url:
-        raise Misuse(f"{url[:80]!r} cannot be a callback URL", hint=hint)
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  a property that raises
-    except ValueError as error:
-        raise Misuse(f"{url!r} cannot be a callback URL: {error}", hint=hint) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Misuse(f"{url!r} cannot be a callback URL", hint=hint)
+def check_callback(options: PostOptions) -> None:
+    """Raise Misuse unless the callback may be called by some worker, as far as that is known without its profile."""
+    from mlq_cli.model.callback_policy import Policy, read_target  # it takes as long to import as all the rest
+
+    if options.callback_method not in METHODS:
+        raise Misuse(f"callback_method {options.callback_method!r} is none", hint=" or ".join(METHODS))
+    assert options.callback is not None
+    Policy(private=True).check(read_target(options.callback))
 
 
 def names_of(functions: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from mlq_cli.model.durations import parse_duration, parse_size
 from mlq_cli.model.errors import Misuse, UnknownKey
 from mlq_cli.model.job import check_name
-from mlq_cli.model.options import MAX_RETRIES, YEAR
+from mlq_cli.model.options import MAX_RETRIES, METHODS, YEAR
 
 MASK = "****"
 DEFAULT = "default"  # the origin of a value that nobody set
@@ -88,6 +88,20 @@ def _count(value: object) -> int:
     raise ValueError
 
 
+def _method(value: object) -> str:
+    if str(value).upper() in METHODS:
+        return str(value).upper()
+    raise ValueError
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if value in ("", "[]", []):
+        return ()
+    from mlq_cli.model.callback_policy import read_allow  # it takes long to import, and hardly anybody needs it
+
+    return read_allow(value)
+
+
 def _within(read: Callable[[Any], Any], low: float, high: float) -> Callable[[object], Any]:
     def bounded(value: object) -> Any:
         number = read(value)
@@ -123,6 +137,8 @@ NAMESPACE = Kind(
 SWITCH = Kind("true or false", _switch)
 SIZE = Kind("a size such as 1048576, 512KiB or 32MiB, at most 512MiB", _within(parse_size, 1, _LARGEST))
 MEMORY = Kind("a size such as 512MiB or 4GiB", _within(parse_size, 1, 2**50))
+METHOD = Kind(" or ".join(METHODS), _method)
+HOSTS = Kind("a list of host names, *.domains, addresses and networks such as 10.1.0.0/16, or text with commas", _hosts)
 RETRIES = _whole(0, MAX_RETRIES)
 PORT = _whole(1, 65_535)
 
@@ -181,6 +197,17 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Callbacks:
+    """How URLs are told of outcomes, and which may be."""
+
+    method: str = _setting("GET", METHOD, "GET, the original's form, or POST: JSON signed with the secret")
+    private: bool | None = _setting(
+        None, SWITCH, "whether private addresses may be called; null: if Redis is on loopback or a unix socket"
+    )
+    allow: tuple[str, ...] = _setting((), HOSTS, "hosts and networks that may be called besides, as a list")
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """How long ended jobs are kept."""
 
@@ -213,6 +240,7 @@ class Profile:
     worker: Worker = field(default_factory=Worker)
     reaper: Reaper = field(default_factory=Reaper)
     server: Server = field(default_factory=Server)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     retention: Keep = field(default_factory=Keep)
     limits: Limits = field(default_factory=Limits)
     warnings: tuple[str, ...] = ()  # what is odd about how it was said, for people
@@ -280,7 +308,8 @@ def _table() -> dict[str, Setting]:
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "redis": Redis, "worker": Worker, "reaper": Reaper, "server": Server, "retention": Keep, "limits": Limits,
+    "redis": Redis, "worker": Worker, "reaper": Reaper, "server": Server, "callbacks": Callbacks, "retention": Keep,
+    "limits": Limits,
 }  # fmt: skip
 #: Every setting by its dotted key, in the order of the file.
 SETTINGS: Mapping[str, Setting] = _table()

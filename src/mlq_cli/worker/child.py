@@ -25,7 +25,7 @@ import msgpack
 
 from mlq_cli.model.errors import MlqError, TooLarge
 from mlq_cli.model.generation import enter
-from mlq_cli.model.outcome import Kind
+from mlq_cli.model.outcome import Final, Kind, PutOff
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Context, Job, jobs_in
@@ -275,7 +275,10 @@ class Executing:
         seconds = time.monotonic() - began
         if out_of_descriptors(error):
             self._spent = "a job has used up the descriptors"
-        return (Kind.ERROR.value, job.id, job.token, seconds, *described(error))
+        if isinstance(error, PutOff):
+            return (Kind.LATER.value, job.id, job.token, seconds, b"%.3f" % error.seconds, b"", b"")
+        kind = Kind.FINAL if isinstance(error, Final) else Kind.ERROR
+        return (kind.value, job.id, job.token, seconds, *described(error))
 
     def _unknown(self, job: Job) -> Answer:
         asked = ", ".join(job.functions or [])
@@ -292,6 +295,11 @@ def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     """Import the listeners and call the setup. Whatever user code raises comes through."""
+    if (terms := settings.get("delivery")) is not None:
+        from mlq_cli.worker.callbacks import Delivery
+
+        executing.listeners = [listener_of(Delivery.of(terms).deliver)]
+        return
     import_from(settings["paths"])
     executing.listeners = [listener_of(find(path)) for path in settings["functions"]]
     if settings["setup"]:

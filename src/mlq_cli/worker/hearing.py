@@ -21,7 +21,8 @@ from mlq_cli.worker.supply import Supply
 log = logging.getLogger("mlq.worker")
 
 LONGEST = 1e10  # seconds that an attempt may have taken
-_ENDS = frozenset((Kind.DONE.value, Kind.ERROR.value, Kind.UNKNOWN.value))  # that an executor can tell of
+_FAILED = frozenset((Kind.ERROR.value, Kind.FINAL.value))
+_ENDS = _FAILED | {Kind.DONE.value, Kind.UNKNOWN.value, Kind.LATER.value}  # that an executor can tell of
 
 
 class Hearing:
@@ -72,7 +73,7 @@ class Hearing:
                 self.done += 1
                 if progress:
                     progress.pop(job_id, None)
-                if kind == Kind.ERROR.value:
+                if kind in _FAILED:
                     log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
         except (ValueError, TypeError, KeyError) as error:
             log.error("an executor sent a broken frame and is killed: %s", error)

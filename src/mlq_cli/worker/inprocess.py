@@ -118,7 +118,7 @@ class Listening:
         settings = executor_settings(name, options, profile.limits.result)
         lanes = [
             Lane("jobs", options.queues, self._host, settings, outbox, size=1, timeout=options.timeout),
-            callback_lane(name, outbox),
+            callback_lane(mlq, name, outbox),
         ]
         about = about_this(options.queues, 1, ())
         grace = profile.worker.grace

@@ -9,11 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mlq_cli.model.callback_policy import policy_of
 from mlq_cli.model.job import CALLBACKS
 from mlq_cli.model.rules import Rules, rules_of
+from mlq_cli.model.signing import keys_of
 from mlq_cli.worker.executor import HostMaker, ProcessHost
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.memory import WATCHED, MemoryLimit
@@ -37,7 +39,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     hosts, size = process_hosts(name), options.executors
     memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
     jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout, memory=memory)
-    lanes = [jobs, callback_lane(name, outbox)]
+    lanes = [jobs, callback_lane(mlq, name, outbox)]
     orphans = Orphans(name, jobs, lanes) if adopt() else None
     chore = None if orphans is None else orphans.look
     about = about_this(options.queues, options.executors, options.functions)
@@ -76,7 +78,7 @@ def reaper_worker(
     """Return a worker that runs no jobs: it delivers callbacks, and has the chore of sweeping."""
     name = f"reaper-{worker_name()}"
     outbox = Outbox()
-    lanes = [callback_lane(name, outbox)]
+    lanes = [callback_lane(mlq, name, outbox)]
     return Worker(mlq.store, name, rules, outbox, lanes, burst=burst, about=about_this((), 0, ()), chore=chore)
 
 
@@ -153,10 +155,20 @@ def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> d
     }
 
 
-def callback_lane(name: str, outbox: Outbox) -> Lane:
-    """Return the lane that delivers callbacks; its executor is started when there are any."""
-    options = WorkerOptions(("mlq_cli.worker.callbacks:deliver",))
-    settings = executor_settings(name, replace(options, paths=()), None)
+def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:
+    """Return the lane that delivers callbacks; its executor is started when there are any. Raises MlqError."""
+    from mlq_cli.store.redis import signing_secret
+
+    options = WorkerOptions(("mlq_cli.worker.callbacks:Delivery",))
+    secret = signing_secret(mlq.profile)
+    # By its socket, where no other executor can read along: not by its environment, nor by its command line.
+    delivery = {
+        **asdict(policy_of(mlq.profile)),
+        "keys": [] if secret is None else keys_of(secret),
+        "namespace": mlq.namespace,
+    }
+    delivery["shut"] = sorted(delivery["shut"])
+    settings = {**executor_settings(name, options, None), "delivery": delivery}
     return Lane("callbacks", (CALLBACKS,), process_hosts(name), settings, outbox, size=1, on_demand=True)
 
 

@@ -136,7 +136,9 @@ class SimulatedWorker:
 
     def _complete(self, held: Held) -> None:
         self._drop(held)
-        kind = self._world.dice.choices(["done", "error", "crash", "unknown", "release"], [80, 8, 4, 2, 6])[0]
+        kind = self._world.dice.choices(["done", "error", "crash", "unknown", "release", "later"], [80, 8, 4, 2, 5, 1])[
+            0
+        ]
         if kind == "release":
             self._releases.append(held)
         elif kind == "done":  # the result says which attempt it is of

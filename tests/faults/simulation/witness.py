@@ -190,8 +190,10 @@ class Witness:
         return self._heard_at is not None and now - self._heard_at <= self._rules.lease / 2 and now >= self._grace_until
 
     def _settled(self, held: Held, kind: str, before: Seen, after: Seen, where: str) -> None:
-        assert after.attempt == before.attempt, where
-        if kind == "done":
+        assert after.attempt == before.attempt - (kind == "later"), where
+        if kind == "later":
+            assert after.state is State.SCHEDULED, where
+        elif kind == "done":
             assert after.state is State.SUCCEEDED, where
             assert unpack(after.fields["result"]) == held.token, f"another attempt's result: {where}"
         else:

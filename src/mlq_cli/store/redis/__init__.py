@@ -25,6 +25,17 @@ def endpoint_of(profile: Profile) -> Endpoint:
     return EmbeddedEndpoint(binary=profile.redis.server, data=profile.redis.data)
 
 
+def signing_secret(profile: Profile) -> str | None:
+    """Return the secret that signs: the profile's, or the private server's own; None where there is neither.
+
+    The private server's is made when it is first asked for. Raises NotAllowed, StoreUnavailable.
+    """
+    if profile.secret is not None:
+        return profile.secret
+    folder = endpoint_of(profile).data if profile.redis_url() is None else None
+    return None if folder is None else folder.secret()
+
+
 def endpoint_at(url: str, namespace: str) -> Endpoint:
     """Return where a URL of any of the kinds leads for a namespace. Raises Misuse for a URL that is none."""
     scheme = url.partition("://")[0]

@@ -19,6 +19,8 @@ def option_fields(options: PostOptions) -> list[str | int | float | bytes]:
         ("retries_allowed", options.retries),
         ("timeout", options.timeout),
         ("callback", options.callback),
+        ("callback_method", options.callback_method if options.callback and options.callback_method != "GET" else None),
+        ("callback_public", 1 if options.callback and options.callback_public else None),
         ("generation", options.generation or None),
     ):
         if value is not None:
@@ -55,6 +57,7 @@ def read_record(job_id: str, fields: Mapping[str, bytes]) -> Record:
         due_at=_instant(fields, "score") if state is State.SCHEDULED else None,
         lease_until=_instant(fields, "score") if state is State.RUNNING else None,
         timeout=_number(fields, "timeout"),
+        callback_method=_text(fields, "callback_method") or ("GET" if "callback" in fields else None),
         retries_allowed=int(fields["retries_allowed"]) if "retries_allowed" in fields else None,
         failures=_count(fields, "failures"),
         crashes=_count(fields, "crashes"),

@@ -156,6 +156,8 @@ JOB_FIELDS = {
     "retries_allowed": Field("ra", "reruns after an exception, when the post said so"),
     "timeout": Field("to", "seconds one attempt may take, when the post said so"),
     "callback": Field("cb", "URL, when there is one"),
+    "callback_method": Field("cm", "how it is told, when not by GET"),
+    "callback_public": Field("cp", "1 when only addresses of the public internet may be told"),
     "generation": Field("g", "how many jobs stand above it, each posted by the one before, when there are any"),
     "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
     "worker": Field("w", "name of the worker that claimed it last"),

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlq_cli.model.errors import NotAllowed, StoreUnavailable
+from mlq_cli.model.signing import new_secret
 
 LONGEST_SOCKET = 100  # bytes; Linux takes 107, macOS 103
 
@@ -138,6 +139,31 @@ class ServerFolder:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(os.fsencode(text))
         os.replace(new, path)
+
+    def secret(self) -> str:
+        """Return the secret that goes with these data, made when it is first asked for. Raises StoreUnavailable."""
+        self.make()
+        path = self.path / "secret"
+        try:
+            if not path.exists():
+                new = path.with_name(f"secret.{os.getpid()}.{os.urandom(4).hex()}")
+                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                    file.write(new_secret())
+                    file.flush()
+                    os.fsync(file.fileno())
+                try:
+                    os.link(new, path)  # whole or not at all, and the first one to come wins
+                except FileExistsError:
+                    pass
+                finally:
+                    new.unlink()
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+                secret = file.read(4096).strip()
+        except OSError as error:
+            raise StoreUnavailable(f"the secret {path} cannot be read: {error.strerror}") from error
+        if not secret:
+            raise StoreUnavailable(f"the secret {path} is empty", hint="remove that file, and a new one is made")
+        return secret
 
     def stored(self) -> int:
         """Return how many bytes lie in the folder."""

@@ -52,12 +52,18 @@ end
 
 --@rarely
 local function fail(job, kind, ...)
+  if kind == 'later' then
+    return put_off(job, ...)
+  end
   read_more(job)
   if kind == 'crash' then
     count(job.queue, 'crashed', 1)
     try_again(job, CRASHES, args.max_crashes, ...)
   elseif kind == 'unknown' then
     try_again(job, RETRIES, args.max_retries, ...)
+  elseif kind == 'final' then
+    count(job.queue, 'failed', 1)
+    try_again(job, FAILURES, 0, ...)
   else
     count(job.queue, 'failed', 1)
     try_again(job, FAILURES, tonumber(job[RETRIES_ALLOWED]) or args.retries, ...)

@@ -27,8 +27,15 @@ end
 --@rarely
 local function post_callback(job, state, short)
   local id = string.format('%.0f', redis.call('INCR', number_key))
-  local message = cmsgpack.pack({url = job.callback, job_id = job.id, short_result = short,
-                                 success = state == SUCCEEDED and 1 or 0})
+  local told = {url = job.callback, job_id = job.id, short_result = short, success = state == SUCCEEDED and 1 or 0}
+  local more = redis.call('HMGET', job_key(job.id), CALLBACK_PUBLIC, CALLBACK_METHOD, SPENT, ERROR_TYPE, ERROR)
+  told.public = more[1] and 1 or nil
+  if more[2] then  -- not the original's GET, which says no more than that
+    told.method, told.state, told.queue = more[2], NAMES[state], job.queue
+    told.attempt = (tonumber(more[3]) or 0) + told.success
+    told.error_type, told.error = more[4] or nil, more[5] or nil
+  end
+  local message = cmsgpack.pack(told)
   redis.call('SADD', queues_key, '_callbacks')
   add_job(id, '_callbacks', QUEUED, queued_score(0, tonumber(id)), message, RETRIES_ALLOWED, 2, TIMEOUT, 20)
   count('_callbacks', 'posted', 1)
@@ -63,6 +70,15 @@ end
 -- How many attempts are spent when the present one is over and did not succeed.
 local function spent(job)
   return (tonumber(job[SPENT]) or 0) + 1
+end
+
+-- No attempt is spent: the job was not begun in earnest, and asks to come again in so many seconds.
+--@rarely
+local function put_off(job, seconds)
+  redis.call('HDEL', job_key(job.id), PROGRESS)
+  enter(job.id, job.queue, SCHEDULED, now + us(math.min(math.max(tonumber(seconds) or 1, 0), 3600)))
+  count(job.queue, 'released', 1)
+  ring(job.queue, 1)
 end
 
 -- Count one more on `counter`; past `limit` the job is dead, otherwise it waits a little longer each time.
