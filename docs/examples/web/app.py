@@ -1,11 +1,13 @@
 """A web app whose model is too slow for a request: it posts jobs, shows how they stand, and takes their callbacks.
 
-    uvicorn app:app          and beside it:  mlq worker --fn tasks:read_digit --setup tasks:load
+    mlq worker --fn tasks:read_digit --setup tasks:load
+    WEBHOOK_SECRET=$(mlq config secret) uvicorn app:app
 
 The app holds nothing that matters: stop it while a job runs, start it again, and the page goes on where it was.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Condition
@@ -20,6 +22,7 @@ from tasks import SIDE
 from mlq_cli import MLQ, JobNotFound
 
 mlq = MLQ()  # as the profile says; without one, the embedded server
+secret = os.environ["WEBHOOK_SECRET"]  # that mlq signs callbacks with
 app = FastAPI(title="What digit is this?")
 told: dict[str, str] = {}  # by job: what its callback said
 news = Condition()  # that something came into it
@@ -71,7 +74,7 @@ async def take_callback(request: Request) -> dict[str, str]:
     """Take a callback, if it is from mlq: anybody can send a request to a web app."""
     body = await request.body()
     try:
-        said = verified(request.headers, body, mlq.profile.secret)
+        said = verified(request.headers, body, secret)
     except Forged as error:
         raise HTTPException(401, str(error)) from None
     job = said["data"]

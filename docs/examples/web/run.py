@@ -15,6 +15,8 @@ def main(port):
     """Start both, and stop both when one has ended or somebody has had enough. Returns the exit code."""
     os.environ.setdefault("MLQ_NAMESPACE", "web_example")  # beside your own jobs, not among them
     os.environ["OMP_NUM_THREADS"] = "1"  # one drawing is too little work to share among threads
+    secret = subprocess.run([sys.executable, "-m", "mlq_cli", "config", "secret"], stdout=subprocess.PIPE, text=True)
+    os.environ["WEBHOOK_SECRET"] = secret.stdout.strip()
     worker = ("mlq_cli", "worker", "--path", str(HERE), "--fn", "tasks:read_digit", "--setup", "tasks:load")
     app = ("uvicorn", "app:app", "--app-dir", str(HERE), "--port", port)
     running = [subprocess.Popen([sys.executable, "-m", *words]) for words in (worker, app)]
