@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
     from mlq_cli.model.errors import (
         JobCanceled,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Event": "mlq_cli.following",
     "MLQ": "mlq_cli.mlq",
     "Record": "mlq_cli.model.job",
     "State": "mlq_cli.model.job",
@@ -54,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "Event",
     "JobCanceled",
     "JobFailed",
     "JobNotFound",

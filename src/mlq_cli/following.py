@@ -44,6 +44,11 @@ class Following:
         self._told: tuple[State, int] | None = None  # state and attempt
         self._place: tuple[int | None, float | None] = (None, None)  # position and estimated wait that were told
 
+    @property
+    def state(self) -> State | None:
+        """The state that was told last."""
+        return None if self._told is None else self._told[0]
+
     def take(self, entries: Sequence[Entry], record: Record | None, *, most: int = PAGE) -> list[Event]:
         """Return what is new.
 
@@ -87,13 +92,18 @@ class Following:
         return [Event(None, "position", {"position": place[0], "estimated_wait": place[1]})]
 
 
-def look(store: Store, following: Following, most: int = PAGE) -> list[Event]:
-    """Return what is new of a job; while `following.more`, there may be more. Raises JobNotFound, StoreUnavailable."""
+def look(store: Store, following: Following, most: int = PAGE, *, standing: bool = True) -> list[Event]:
+    """Return what is new of a job; while `following.more`, there may be more. Raises JobNotFound, StoreUnavailable.
+
+    `standing`: whether to look how the job stands when nothing new is stored; not needed after the hint `part`.
+    """
     job_id = following.job_id
     entries, record = store.entries(job_id, following.after, most), None
-    if not entries:
+    if not entries and (standing or following.more):
         (record,) = store.records([job_id], values=False)
         entries = store.entries(job_id, following.after, most)  # or an end might be told before what came before it
+    elif not entries:
+        return []
     return following.take(entries, record, most=most)
 
 

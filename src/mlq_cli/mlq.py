@@ -7,16 +7,19 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlq_cli.bulk import CHUNK, Ids, packed, post_all, processes
-from mlq_cli.model.errors import JobNotFound, Misuse, WrongState
+from mlq_cli.bulk import Ids, packed, post_all, processes
+from mlq_cli.changing import change, retry_all
+from mlq_cli.events import events, parts
+from mlq_cli.following import Event
+from mlq_cli.model.errors import JobNotFound, Misuse
 from mlq_cli.model.generation import next_generation
-from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id, result_of
+from mlq_cli.model.job import WAITING, Record, State, check_name, check_own_id, result_of
 from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
 from mlq_cli.model.values import pack
 from mlq_cli.progress_bar import progress_bar
-from mlq_cli.store.base import Call, QueueCounts, Store, Swept
+from mlq_cli.store.base import QueueCounts, Store, Swept
 from mlq_cli.waiting import wait_ended
 
 if TYPE_CHECKING:
@@ -245,50 +248,45 @@ class MLQ:
         """Return when the job has ended, however. `on_progress` is called when the listener said how far it is."""
         wait_ended(self.store, job_id, timeout, on_progress)
 
+    def events(self, job_id: str | int, after: str | None = None, timeout: float | None = None) -> Iterator[Event]:
+        """Yield what happens to a job, from its beginning as far as that is kept, until it has ended, however.
+
+        That is its state, its place in the line, progress, and the parts that its listener emits; see `Event`. Goes on
+        through a restart of Redis. `after`: the `id` of an event, to begin behind it. Raises JobNotFound, WaitTimeout.
+        """
+        for page in events(self.store, str(job_id), after, timeout):
+            yield from page
+
+    def stream(
+        self, job_id: str | int, timeout: float | None = None, on_reset: Callable[[], object] | None = None
+    ) -> Iterator[Any]:
+        """Yield the parts that a job's listener emits, as they come, until it has ended.
+
+        `on_reset` is called when another attempt begins: the parts so far do not count any more, and those of the new
+        attempt follow from its first. Raises at the end as `wait` does.
+        """
+        yield from parts(self.store, str(job_id), timeout, on_reset)
+        (record,) = self.store.records([str(job_id)], values=False)
+        if record is not None:
+            result_of(record)
+
     # --- changing --------------------------------------------------------------------------------------------------
     def cancel(self, *job_ids: str | int) -> None:
         """Cancel jobs. A running one is stopped by its worker within seconds. Raises JobNotFound, WrongState."""
-        self._change(self.store.cancel, job_ids, wanted="waiting or running")
+        change(self.store, self.store.cancel, job_ids, wanted="waiting or running")
 
     def retry(self, *job_ids: str | int) -> None:
         """Run dead or canceled jobs again, with all their attempts back. Raises JobNotFound, WrongState."""
-        self._change(self.store.requeue, job_ids, wanted="dead or canceled")
-
-    def _change(
-        self, verb: Callable[[Sequence[str]], Call[list[str]]], job_ids: Iterable[str | int], *, wanted: str
-    ) -> None:
-        """Do this to all jobs, then raise for the first one that was not in the state for it."""
-        ids = [str(job_id) for job_id in job_ids]
-        words: list[str] = []
-        for first in range(0, len(ids), CHUNK):
-            answered: list[str] = self.store.ask(verb(ids[first : first + CHUNK]))
-            words += answered
-        for job_id, word in zip(ids, words, strict=True):
-            if word == "missing":
-                raise JobNotFound(job_id)
-            if word != "ok":
-                raise WrongState(job_id, word, wanted=wanted)
+        change(self.store, self.store.requeue, job_ids, wanted="dead or canceled")
 
     def retry_all(self, queue: str | None = None, error_type: str | None = None) -> int:
         """Run all dead jobs again, of one queue or with one type of error if told so. Returns how many.
 
         Callbacks that nobody took are none of them; they are meant when their queue is named.
         """
-        if queue is None:
-            queues = [name for name in self.store.queues() if name != CALLBACKS]
-        else:
-            queues = [check_name(queue, "queue", ours=True)]
-        ids = self.store.ids(queues, [State.DEAD], None)
-        total = 0
-        for first in range(0, len(ids), CHUNK):
-            page = ids[first : first + CHUNK]
-            if error_type is not None:
-                records = (record for record in self.store.records(page) if record is not None)
-                page = [record["id"] for record in records if record["error_type"] == error_type]
-            if page:
-                # Somebody else may have retried one of them meanwhile; that is no error when all were meant.
-                total += self.store.ask(self.store.requeue(page)).count("ok")
-        return total
+        if queue is not None:
+            check_name(queue, "queue", ours=True)
+        return retry_all(self.store, queue, error_type)
 
     def pause(self, queue: str = "default") -> int:
         """Stop handing out the jobs of a queue; running ones go on. Returns how many wait."""

@@ -15,39 +15,65 @@ WATCHED_SECONDS = 10.0  # longer than a vain attempt to connect takes
 _ENDS = frozenset(state.value for state in TERMINAL)
 
 
+class Patience:
+    """Goes on when Redis is away for a while: it may be restarting under a wait of hours."""
+
+    def __init__(self, job_id: str, timeout: float | None) -> None:
+        """`timeout`: seconds until the wait is over; None: it ends with the job."""
+        self._job_id = job_id
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self.seen = False  # a Redis that is away from the first is told at once
+        self._began = self._away_since = self._pause = 0.0
+
+    def begin(self) -> None:
+        """Note that a watch begins."""
+        self._began = time.monotonic()
+
+    def until(self, seconds: float) -> float:
+        """Return when the next look is due, by time.monotonic: in so many seconds, or when the wait is over."""
+        look_at = time.monotonic() + seconds
+        return look_at if self._deadline is None else min(look_at, self._deadline)
+
+    def check(self) -> None:
+        """Raise WaitTimeout when the wait is over."""
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            job_id = self._job_id
+            raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
+
+    def lost(self, error: StoreUnavailable) -> None:
+        """Sleep a little, or raise what broke the watch. One that went well for a while begins a new outage."""
+        now = time.monotonic()
+        if not self._away_since or now - self._began > WATCHED_SECONDS:
+            self._away_since, self._pause = now, 0.1
+        over = self._deadline is not None and now > self._deadline
+        if not self.seen or now - self._away_since > OUTAGE_SECONDS or over:
+            raise error
+        time.sleep(self._pause)
+        self._pause = min(self._pause * 2, 5.0)
+
+
 def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Callable[[], None] | None) -> None:
     """Return when the job has ended. Raises WaitTimeout, JobNotFound, and StoreUnavailable when Redis stays away."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    seen = False  # a Redis that is away from the first is told at once
-    away_since = pause = 0.0
+    patience = Patience(job_id, timeout)
     while True:
-        began = time.monotonic()
+        patience.begin()
         try:
             state, watch = store.watch(job_id)
-            seen = True
+            patience.seen = True
             with watch:
                 while not _terminal(job_id, state):
-                    look_at = time.monotonic() + LOOK_SECONDS
-                    until = look_at if deadline is None else min(look_at, deadline)
+                    until = patience.until(LOOK_SECONDS)
                     while (left := until - time.monotonic()) > 0:
                         words = watch.next(left)
                         if not _ENDS.isdisjoint(words):
                             return
                         if "progress" in words and on_progress:
                             on_progress()
-                    if deadline is not None and time.monotonic() >= deadline:
-                        raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
+                    patience.check()
                     (state,) = store.states([job_id])
                 return
-        except StoreUnavailable:
-            # Redis may be restarting under a wait of hours; a watch that went well for a while begins a new outage.
-            now = time.monotonic()
-            if not away_since or now - began > WATCHED_SECONDS:
-                away_since, pause = now, 0.1
-            if not seen or now - away_since > OUTAGE_SECONDS or (deadline is not None and now > deadline):
-                raise
-            time.sleep(pause)
-            pause = min(pause * 2, 5.0)
+        except StoreUnavailable as error:
+            patience.lost(error)
 
 
 def _terminal(job_id: str, state: State | None) -> bool:

@@ -415,7 +415,7 @@ def test_an_executor_that_crashes_while_it_starts_says_why(start_worker: Any) ->
     ("what", "kind", "words"),
     [
         ("lambda", "NotCarried", "type function"),
-        ("generator", "NotCarried", "type generator"),
+        ("iterator", "NotCarried", "type range_iterator"),
         ("odd", "NotCarried", "hostile.Odd"),
         ("long name", "NotCarried", "NNNNN"),
         ("deep", "NotCarried", "nested too deeply"),

@@ -8,6 +8,7 @@ import typer
 
 from mlq_cli.cli import jsonable
 from mlq_cli.cli.command import command, optional_duration
+from mlq_cli.cli.follow import follow
 from mlq_cli.cli.options import Common, JobId
 from mlq_cli.cli.output import complain
 from mlq_cli.cli.result import show, show_outcome, show_text, wait_for
@@ -22,6 +23,7 @@ app = typer.Typer()
     examples="""
       mlq get 53
       mlq get 53 --wait 5m
+      mlq get 53 --follow
       mlq get 53 -o picture.png
       mlq get 53 --progress
       mlq get 53 --json | jq .state
@@ -36,6 +38,9 @@ def get(
         float | None,
         typer.Option("--wait", metavar="[D]", help="Wait until it has ended.", parser=optional_duration),
     ] = None,
+    following: Annotated[
+        bool, typer.Option("--follow", help="Print what it gives out while it runs, as it comes.")
+    ] = False,
     short: Annotated[bool, typer.Option("--short", help="Print the short result.")] = False,
     progress: Annotated[bool, typer.Option("--progress", help="Print how far it is.")] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Print the traceback of its last error.")] = False,
@@ -46,8 +51,12 @@ def get(
     """Print the result of a job; --json prints its whole record."""
     if short + progress + traceback > 1:
         raise Misuse("--short, --progress and --traceback exclude each other")
+    if following and (short or progress or traceback or output):
+        raise Misuse("--follow prints what comes; --short, --progress, --traceback and -o do not go with it")
     out = common.output
     with common.mlq() as mlq:
+        if following:
+            return follow(mlq, job_id, wait, out)
         if wait is not None:
             wait_for(mlq, job_id, wait, out)
         job = mlq.get_job(job_id)

@@ -242,7 +242,7 @@ def garbage(data: bytes) -> str:
 def forge(frame: Any, ctx: Any) -> str:
     """Say something of our own job that no honest executor says."""
     ours = {"ID": ctx.id, "TOKEN": ctx.token}
-    ctx._tell(tuple(ours.get(word, word) if isinstance(word, str) else word for word in frame))
+    ctx._voice.tell(tuple(ours.get(word, word) if isinstance(word, str) else word for word in frame))
     time.sleep(60)
     return "lived"
 
@@ -344,8 +344,8 @@ def give(what: str) -> Any:
     match what:
         case "lambda":
             return lambda: None
-        case "generator":
-            return (number for number in range(3))
+        case "iterator":
+            return iter(range(3))
         case "odd":
             return Odd()
         case "long name":
