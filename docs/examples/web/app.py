@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from signature import Forged, verified
 from tasks import SIDE
 
-from mlq_cli import MLQ, JobNotFound
+from mlq_cli import MLQ
 
 mlq = MLQ()  # as the profile says; without one, the embedded server
 secret = os.environ["WEBHOOK_SECRET"]  # that mlq signs callbacks with
@@ -42,11 +42,9 @@ async def post(request: Request) -> dict[str, str]:
 @app.get("/drawings/{job_id}/events")
 def events(job_id: str, request: Request) -> StreamingResponse:
     """Pass on what happens to a job as server-sent events, until it has ended and its callback has come."""
-    try:
-        mlq.states([job_id])
-        follow = news_of(job_id, request.headers.get("Last-Event-ID"))
-    except JobNotFound:
-        raise HTTPException(404, f"there is no drawing {job_id}") from None
+    if mlq.states([job_id]) == [None]:
+        raise HTTPException(404, f"there is no drawing {job_id}")
+    follow = news_of(job_id, request.headers.get("Last-Event-ID"))
     return StreamingResponse(follow, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 

@@ -1,9 +1,10 @@
 """Run the whole example: a worker, the app, and the embedded server that mlq starts by itself. Ctrl-C ends it.
 
-    python docs/examples/web/run.py [PORT]        where mlq and scikit-learn are installed
+python docs/examples/web/run.py [PORT]        where mlq and scikit-learn are installed
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def main(port):
     os.environ["WEBHOOK_SECRET"] = secret.stdout.strip()
     worker = ("mlq_cli", "worker", "--path", str(HERE), "--fn", "tasks:read_digit", "--setup", "tasks:load")
     app = ("uvicorn", "app:app", "--app-dir", str(HERE), "--port", port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # is to end both of them, too
     running = [subprocess.Popen([sys.executable, "-m", *words]) for words in (worker, app)]
     print(f"draw a digit at http://127.0.0.1:{port}", flush=True)
     try:

@@ -76,7 +76,10 @@ function follow(job) {
   on("position", waiting);
   on("progress", (percent) => { find("progress").value = percent; });
   on("part", (guess) => show(guess, false));
-  on("answer", (answer) => show(answer, true));
+  on("answer", (answer) => {
+    find("progress").value = 100;
+    show(answer, true);
+  });
   on("callback", (words) => { find("told").textContent = words; });
   on("end", () => following.close());
 }
