@@ -14,6 +14,7 @@ import httpx
 import numpy
 import pytest
 from sklearn.datasets import load_digits
+
 from tests_support import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Whether a callback is from mlq: the check of Standard Webhooks (https://www.standardwebhooks.com), in a dozen lines."""
+"""Whether a callback is from mlq: what Standard Webhooks (https://www.standardwebhooks.com) asks to be checked."""
 
 import base64
 import hashlib
