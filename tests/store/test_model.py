@@ -16,11 +16,11 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
 from mlq_cli.model.values import pack, unpack
-from mlq_cli.store.base import Call, Claims, Held, Progress
+from mlq_cli.store.base import Call, Claims, Held, Part, Progress
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.connect import UrlEndpoint
 from mlq_cli.worker.context import Job, jobs_in
-from store_model import LATER, Ending, Handed, ModelJob, StoreModel
+from store_model import ENDED, LATER, Ending, Handed, ModelJob, StoreModel
 from timed_store import START, TimedStore, is_remembered
 
 QUEUES = ("default", "other")
@@ -32,7 +32,7 @@ RULES = {
     "short of room": Rules(lease=LEASE, max_retries=0, retention=Retention(age=50, count=2, dead_age=90)),
 }
 #: Sent again at once, these change nothing. The others may take a further share of what there is to do.
-HARMLESS = {"post", "claim", "heartbeat", "finish", "progress", "cancel", "requeue"}
+HARMLESS = {"post", "claim", "heartbeat", "finish", "progress", "emit", "cancel", "requeue"}
 #: The end of a lost answer's story: most calls are sent once.
 TWICE = st.sampled_from([False, False, True])
 PICK = st.integers(0, 1000)
@@ -200,6 +200,12 @@ class StoreMachine(RuleBasedStateMachine):
         call = self.store.progress([Progress(held.id, held.token, pack(value)) for held, value in said])
         self.both(call, lambda: self.model.progress(said), twice)
 
+    @rule(picks=PICKS, first=st.integers(1, 2), count=st.integers(1, 3), twice=TWICE)
+    def emit(self, picks: list[int], first: int, count: int, twice: bool) -> None:
+        parts = [(held, serial) for held in self.some_held(picks) for serial in range(first, first + count)]
+        call = self.store.emit([Part(held.id, held.token, serial, pack(serial)) for held, serial in parts])
+        self.both(call, lambda: self.model.emit(parts), twice)
+
     @rule(
         queue=QUEUE,
         rules=st.sampled_from(sorted(RULES)),
@@ -269,6 +275,9 @@ class StoreMachine(RuleBasedStateMachine):
         for job, record in zip(jobs, self.store.records([job.id for job in jobs]), strict=True):
             assert record is not None, f"{job.id} has no record"
             assert {name: record[name] for name in seen(job)} == seen(job)  # type: ignore[literal-required]
+            entries = self.store.entries(job.id, None, 1000)
+            told = [unpack(each.value)["state"] if each.kind == "state" else each.kind for each in entries]
+            assert told == job.told, f"the stream of {job.id}"
         tokens = self.store._field([job.id for job in jobs], "token")
         assert [token and token.decode() for token in tokens] == [job.token for job in jobs]
 
@@ -300,10 +309,11 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             for key, ttl in zip(keys, self.store._read([("TTL", key) for key in keys]), strict=True):
                 (kind,) = [kind for kind in layout.LAYOUT if kind.matches(namespace, key.decode())]
-                assert ttl == -1 or kind.name in ("claim", "once", "worker", "refused"), (
-                    f"{key!r} would be gone in {ttl} s"
-                )
-                if kind.name in ("job", "msg", "result"):
+                assert ttl == -1 or kind.expires, f"{key!r} would be gone in {ttl} s"
+                if kind.name == "stream":
+                    job = self.model.jobs[key.decode().split(":", 3)[3]]
+                    assert (ttl == -1) == (job.state not in ENDED), f"{key!r} would be gone in {ttl} s"
+                if kind.name in ("job", "msg", "result", "stream"):
                     assert key.decode().split(":", 3)[3] in self.model.jobs, f"{key!r} is of a job that is gone"
         finally:
             if keys:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlq_cli.model.errors import Misuse, StoreFull
+from mlq_cli.model.errors import Misuse, StoreFull, StoreUnavailable
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.rules import Retention
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.base import Held, Part, Progress
-from mlq_cli.store.redis import layout
-from tests_support import Server
+from mlq_cli.store.redis import layout, waiting
+from tests_support import Server, wait_until
 from timed_store import Bench as TimedBench
 
 Bench = Any
@@ -278,4 +280,32 @@ def test_a_full_redis_refuses_parts_as_a_whole_and_takes_them_later(short_folder
         bench.store._read([("CONFIG", "SET", "maxmemory", 1)])
         assert bench.finish(held) == {}, "but what has begun may end"
         assert told(bench, held.id) == ["running", ("part", 1), ("part", 2), "succeeded"]
+        bench.store.close()
+
+
+def test_news_of_a_server_that_is_gone_or_says_nothing_any_more_are_an_outage(
+    short_folder: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LISTENED", 0.1)
+    monkeypatch.setattr(waiting, "ANSWER_SECONDS", 0.5)
+    with Server(short_folder) as server:
+        bench = TimedBench(server.url, namespace)
+        with bench.store.news() as news:
+            quiet_until = time.monotonic() + 1.5
+            while time.monotonic() < quiet_until:
+                assert news.next(0.2) == [], "silence alone is none: it answers when it is asked"
+            bench.post("x")
+            emit(bench, bench.take(), 1)
+            wait_until(lambda: news.next(0.2) == [("1", "part")])
+            server.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(StoreUnavailable):
+                for _ in range(100):
+                    news.next(0.2)
+            server.process.send_signal(signal.SIGCONT)
+        with bench.store.news() as news:
+            server.kill()
+            with pytest.raises(StoreUnavailable):
+                news.next(2.0)
+        with pytest.raises(StoreUnavailable):
+            bench.store.news()
         bench.store.close()

@@ -51,6 +51,27 @@ class ModelJob:
     traceback: str | None = None
     ended: int = 0  # how many had ended when it did
     queued_at: float | None = None  # since when it waits, when not since it was posted
+    emitted: int | None = None  # parts of the present attempt, once there is a stream
+    told: list[str] = field(default_factory=list)  # what its stream holds
+
+    def tell(self) -> None:
+        """It is in another state; its stream says so, if it has one."""
+        if self.emitted is not None:
+            self.told.append(self.state.value)
+
+    def say(self, kind: str) -> None:
+        """Its listener says something; the first time a stream is made."""
+        if self.emitted is None:
+            self.emitted = 0
+            self.tell()
+        self.told.append(kind)
+
+    def begin(self) -> None:
+        """Another attempt begins."""
+        if self.emitted:
+            self.told.append("reset")
+            self.emitted = 0
+        self.tell()
 
     @property
     def place(self) -> float:
@@ -133,11 +154,13 @@ class StoreModel:
     def _enqueue(self, job: ModelJob, since: float | None = None) -> None:
         job.queued_at = self.now if since is None else since
         job.state, job.score, job.token, job.said = State.QUEUED, job.place, None, None
+        job.tell()
 
     def _end(self, job: ModelJob, state: State) -> None:
         job.state, job.score, job.processing_finished = state, self.now, self.now
         self.ends += 1
         job.ended = self.ends
+        job.tell()
         self.stats[job.queue][state.value] += 1
         if job.callback:  # told by a job of its own, posted together with the end
             self.number += 1
@@ -253,6 +276,7 @@ class StoreModel:
                 job.state, job.score, job.token, job.worker = State.RUNNING, self.now + rules.lease, token, worker
                 job.attempt += 1
                 job.processing_started = self.now
+                job.begin()
                 self.stats[queue]["claimed"] += 1
                 self.stats[queue]["wait_seconds"] += self.now - (job.queued_at or job.timestamp)  # type: ignore[assignment]
                 taken.append(job)
@@ -327,6 +351,7 @@ class StoreModel:
             return
         wait = min(rules.backoff * 2 ** (tries - 1), rules.backoff_max)
         job.state, job.score, job.said = State.SCHEDULED, self.now + wait + wait * 0.2 * self.jitter, None
+        job.tell()
         self.stats[job.queue]["retried"] += 1
 
     def _release(self, jobs: Sequence[ModelJob]) -> int:
@@ -349,9 +374,23 @@ class StoreModel:
         refused = 0
         for held, value in values:
             if job := self._held(held):
+                if job.said != value:
+                    job.say("progress")
                 job.said = value
             else:
                 refused += 1
+        return refused
+
+    def emit(self, parts: Sequence[tuple[Held, int]]) -> int:
+        """Keeps what the holder emits, each part once; returns how many were refused."""
+        refused = 0
+        for held, serial in parts:
+            job = self._held(held)
+            if job is None:
+                refused += 1
+            elif serial > (job.emitted or 0):
+                job.say("part")
+                job.emitted = serial
         return refused
 
     def sweep(self, queue: str, rules: Rules, timeout: float | None, limit: int, offset: int) -> Swept:
