@@ -333,6 +333,7 @@ class StoreModel:
         if ending.kind == "later":
             job.state, job.score, job.said = State.SCHEDULED, self.now + LATER, None
             job.attempt -= 1
+            job.tell()
             self.stats[job.queue]["released"] += 1
             return
         counter, limit = {

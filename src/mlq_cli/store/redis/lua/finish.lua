@@ -48,9 +48,6 @@ end
 
 --@rarely
 local function fail(job, kind, ...)
-  if kind == 'later' then
-    return put_off(job, ...)
-  end
   read_more(job)
   if kind == 'crash' then
     count(job.queue, 'crashed', 1)
@@ -66,20 +63,26 @@ local function fail(job, kind, ...)
   end
 end
 
-for _, job in ipairs(accepted) do
-  local i, queue = job.at, job.queue
-  local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
-  local of_kind = ARGV[i + 2] == 'done' and ended or failed
-  local runs = of_kind[queue]
+local function note(runs_of, queue, run)
+  local runs = runs_of[queue]
   if runs then
     runs[#runs + 1] = run
   else
-    of_kind[queue] = {run}
+    runs_of[queue] = {run}
   end
-  if of_kind == ended then
+end
+
+for _, job in ipairs(accepted) do
+  local i, queue = job.at, job.queue
+  local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
+  if ARGV[i + 2] == 'done' then
+    note(ended, queue, run)
     -- A job that was claimed ahead of its turn began later than its claim.
     succeed(job, now - run, ARGV[i + 4], ARGV[i + 5])
+  elseif ARGV[i + 2] == 'later' then
+    put_off(job, ARGV[i + 4])
   else
+    note(failed, queue, run)
     fail(job, ARGV[i + 2], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
   end
 end

@@ -84,6 +84,9 @@ end
 local function put_off(job, seconds)
   redis.call('HDEL', job_key(job.id), PROGRESS)
   enter(job.id, job.queue, SCHEDULED, now + us(math.min(math.max(tonumber(seconds) or 1, 0), 3600)))
+  if job.emitted then
+    tell(job.id, SCHEDULED)
+  end
   count(job.queue, 'released', 1)
   ring(job.queue, 1)
 end
