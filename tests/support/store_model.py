@@ -315,8 +315,9 @@ class StoreModel:
                     self.stats[job.queue]["refused"] += 1
         for ending in accepted.values():
             job = self.jobs[ending.held.id]
-            ended[job.queue] += 1
-            self.stats[job.queue]["run_seconds"] += ending.seconds  # type: ignore[assignment]
+            if ending.kind != "later":  # which is no run
+                ended[job.queue] += 1
+                self.stats[job.queue]["run_seconds"] += ending.seconds  # type: ignore[assignment]
             self._finish(job, ending, rules)
         for queue, jobs in ended.items():
             for state in ENDED:
