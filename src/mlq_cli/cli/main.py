@@ -42,6 +42,7 @@ _COMMANDS = {
     "dlq": _Home("dlq", _OPERATE),
     "doctor": _Home("doctor", _OPERATE),
     "bench": _Home("bench", _OPERATE),
+    "token": _Home("token", _SETUP),
     "config": _Home("config", _SETUP),
     "redis": _Home("server", _SETUP),
 }

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 from fastapi import Depends, Request
 
+from mlq_cli.model.access import Role
 from mlq_cli.model.errors import NotAllowed
 
+__all__ = ["ROLE", "Role", "needs"]
+
 ROLE = "mlq.role"  # in the scope of a request: what whoever sends it may do, set by the door; None: nothing
-
-
-class Role(IntEnum):
-    """What a caller may do."""
-
-    READ = 1  # look
-    POST = 2  # and post, cancel, retry
-    ADMIN = 3  # and whatever concerns more than single jobs
 
 
 def needs(role: Role) -> Any:

@@ -105,8 +105,15 @@ ONCE = Key(
     "a minute or so",
     expires=True,
 )
+ACCESS = Key(
+    "access",
+    "access",
+    "hash",
+    "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
+    "until removed",
+)
 
-LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
+LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, ACCESS)
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
 EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended or made progress", "-")
