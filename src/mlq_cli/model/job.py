@@ -99,3 +99,12 @@ def result_of(record: Record) -> Any:
     if record["state"] is State.CANCELED:
         raise JobCanceled(record["id"])
     return record["result"]
+
+
+def progress_of(record: Record) -> Any:
+    """Return what a running listener said last, or how the job stands, in the original's words."""
+    if record["state"] is State.RUNNING:
+        progress = record["progress"]
+        return "[started]" if type(progress) is int and progress == 0 else progress
+    words = {State.SUCCEEDED: "[completed]", State.DEAD: "[failed]", State.CANCELED: "[canceled]"}
+    return words.get(record["state"], "[queued; not started]")

@@ -70,6 +70,14 @@ def _regex(pattern: str) -> re.Pattern[str]:
 JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until forgotten")
 MSG = Key("msg", "msg:<id>", "string", "its message, when over 252 bytes of msgpack", "as the job")
 RESULT = Key("result", "result:<id>", "string", "its result, when over 252 bytes of msgpack", "as the job")
+STREAM = Key(
+    "stream",
+    "stream:<id>",
+    "stream",
+    "what a job emits and how far it says it is, its states beside; only when it does; entries below",
+    "as the job, and an hour after its end",
+    expires=True,
+)
 STATE = Key(
     "state",
     "q:<queue>:<state>",
@@ -113,10 +121,12 @@ ACCESS = Key(
     "until removed",
 )
 
-LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, ACCESS)
+LAYOUT = (
+    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, ACCESS,
+)  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
-EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended or made progress", "-")
+EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended, emitted or made progress", "-")
 
 SCORES = {
     "scheduled": "when it is due",
@@ -126,6 +136,15 @@ SCORES = {
     "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
     "dead": "when it ended; kept for ever unless `retention.dead_age` says otherwise",
+}
+
+
+#: What an entry of a job's stream is, in its field `k`; `a` is the attempt, `v` the value.
+ENTRIES = {
+    "state": ("s", "the job is in another state: its letter, then what went wrong, if anything did"),
+    "progress": ("p", "what the listener says of how far it is, as msgpack"),
+    "part": ("e", "what the listener has emitted, as msgpack"),
+    "reset": ("r", "another attempt begins: parts before this do not count any more"),
 }
 
 
@@ -154,6 +173,8 @@ JOB_FIELDS = {
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),
     "progress": Field("pg", "what the listener said last, as msgpack"),
+    "emitted": Field("x", "parts of the present attempt that were taken into its stream, when there is one"),
+    "streamed": Field("xb", "bytes of parts and progress in its stream, when there is one"),
     "short_result": Field("sr", "text, when the listener gave one"),
     "result": Field("r", "the result as msgpack, when at most 252 bytes; in pieces of 63: `r`, `r1`, `r2`, `r3`"),
     "failures": Field("nf", "attempts that ended in an exception or a timeout"),
@@ -181,6 +202,7 @@ PIECE = 63
 PIECES = 4  # a longer message or result is a string of its own
 
 _READABLE = {field.stored: name for name, field in JOB_FIELDS.items()}
+_KINDS = {stored.encode(): kind for kind, (stored, _) in ENTRIES.items()}
 _WORDS = {stored.encode(): state for state, stored in STATES.items()}
 
 
@@ -195,6 +217,12 @@ def state_of(stored: bytes) -> State:
         return _WORDS[stored]
     except KeyError:
         raise MlqError("the record of a job makes no sense", hint="mlq doctor says which") from None
+
+
+def entry_of(fields: Sequence[bytes]) -> tuple[str, bytes, int]:
+    """Return kind, value and attempt of an entry of a stream, as XRANGE answers its fields."""
+    found = dict(zip(fields[::2], fields[1::2], strict=True))
+    return _KINDS[found[b"k"]], found[b"v"], int(found[b"a"])
 
 
 def record_of(flat: Sequence[bytes]) -> dict[str, bytes]:
@@ -269,6 +297,14 @@ def wire_format() -> str:
             "| state | score |",
             "|---|---|",
             *scores,
+            "",
+            "## Entries of a stream",
+            "",
+            "Fields: `k` what it is, `a` the attempt, `v` the value.",
+            "",
+            "| entry | `k` | `v` |",
+            "|---|---|---|",
+            *(f"| `{kind}` | `{stored}` | {meaning} |" for kind, (stored, meaning) in ENTRIES.items()),
             "",
             "## Fields of a job",
             "",

@@ -6,7 +6,7 @@
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats bell settle pulse due frame
+--@include call drain job move stats bell stream settle pulse due frame
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
@@ -35,6 +35,7 @@ end
 
 local function take(id, queue, job)
   enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
+  if job[EMITTED] then begin_again(id, job) end
   hand_out(id, queue, job)
   waited = waited + now - (tonumber(job[TIMESTAMP]) or now)
 end

@@ -5,7 +5,7 @@
 -- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused
 -- and not counted, for its worker may not have heard of it yet. Sending it again is harmless: the token stays with the
 -- job until another claim, and an outcome that was recorded is not recorded twice.
---@include call drain job move stats bell settle trim
+--@include call drain job move stats bell stream settle trim
 
 local answer = {'ok'}
 local accepted, ended, run_us = {}, {}, {}

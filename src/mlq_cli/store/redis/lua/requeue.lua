@@ -2,7 +2,7 @@
 -- in   client, serial (see lib/once.lua);  ARGV[2 …] ids
 -- out  'ok', word, word, …         for each id: ok, missing, or the letter of the state that does not allow it
 -- moves dead | canceled → queued, with all counters of attempts back at nothing.
---@include call drain once job move stats bell settle
+--@include call drain once job move stats bell stream settle
 
 drain()
 local again = remembered()
