@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mlq_cli.cli.command import Group, command
-from mlq_cli.model.jsonable import instant
+from mlq_cli.cli.jsonable import instant
 from mlq_cli.cli.options import Common
 from mlq_cli.cli.output import Column, When, line
 from mlq_cli.model.access import AccessToken, check_token_name, digest, new_key, read_key, read_role

@@ -37,7 +37,7 @@ class Refusal(Exception):
 def problem(status: int, code: str, detail: str, hint: str | None = None) -> bytes:
     """Return the JSON of a problem (RFC 9457)."""
     said = {
-        "type": "about:blank",
+        "type": f"urn:mlq:problem:{code}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,

@@ -260,6 +260,13 @@ def type_of(key: Key, values: Sequence[str]) -> str:
     return "zset" if key.type == "sorted set" else key.type
 
 
+def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
+    """Return all that a namespace keeps beside its jobs."""
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys += [WORKER(namespace, name) for name in workers]
+    return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
+
+
 def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:
     """Return the command that reads the ids of jobs in a state: the oldest first, or by their place; `most` of them."""
     command = "LRANGE" if state is State.SUCCEEDED else "ZRANGE"

@@ -365,12 +365,7 @@ class RedisStore:
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
         names = [worker["name"] for worker in self.workers()]
-        alone = (layout.NUMBER, layout.PAUSED, layout.PULSE, layout.WORKERS, layout.ACCESS)
-        keys = [key(self.namespace) for key in alone]
-        keys += [layout.WORKER(self.namespace, name) for name in names]
-        for queue in self.queues():
-            keys += [layout.BELL(self.namespace, queue), layout.STATS(self.namespace, queue)]
-        self._read([("DEL", *keys, layout.QUEUES(self.namespace))])
+        self._read([("DEL", *layout.beside_jobs(self.namespace, self.queues(), names))])
 
     def close(self) -> None:
         """Close all connections."""
