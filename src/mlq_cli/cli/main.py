@@ -36,6 +36,7 @@ _COMMANDS = {
     "cancel": _Home("jobs", _JOBS),
     "worker": _Home("worker", _RUN),
     "reaper": _Home("worker", _RUN),
+    "serve": _Home("serve", _RUN),
     "status": _Home("status", _OPERATE),
     "workers": _Home("status", _OPERATE),
     "queue": _Home("queue", _OPERATE),

@@ -205,8 +205,9 @@ class Server:
     """Where `mlq serve` listens, and to whom."""
 
     host: str = _setting("127.0.0.1", HOST, "address to listen on; 0.0.0.0: all of them")
-    port: int = _setting(5001, PORT, "port to listen on")
+    port: int = _setting(5001, _whole(0, 65_535), "port to listen on; 0: a free one")
     socket: str | None = _setting(None, FILE, "unix socket to listen on instead")
+    socket_group: str | None = _setting(None, TEXT, "group that may use the unix socket; null: only this user")
     processes: int = _setting(1, _whole(1, 256), "processes that share the address")
     hosts: tuple[str, ...] = _setting((), HOSTS, "names under which it is reached, beside this machine's own")
     origins: tuple[str, ...] = _setting(
