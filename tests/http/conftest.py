@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +25,7 @@ from mlq_cli.http.door.pages import Pages
 from mlq_cli.http.door.visit import Visit
 from mlq_cli.http.roles import ROLE, Role, needs
 from mlq_cli.model.access import AccessToken, Key, digest, new_key
+from tests_support import wait_until
 
 
 class Safe:
@@ -114,3 +121,74 @@ def within() -> Within:
         asyncio.run(asyncio.wait_for(work, 60))
 
     return run
+
+
+SMALL = Path(__file__).parent / "importable" / "small_server.py"
+
+
+class Small:
+    """A small app in a process of its own, behind our door and in our connections."""
+
+    def __init__(self, log: Path, **given: Any) -> None:
+        self._log = log
+        with log.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, str(SMALL), json.dumps(given)], stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        self.host = f"127.0.0.1:{self.port}"
+        wait_until(lambda: self.ask(b"GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n" % self.host.encode()), seconds=20)
+
+    def connect(self, timeout: float = 10.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+    def ask(self, request: bytes) -> bytes:
+        """Send bytes and return the first bytes of the answer."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return connection.recv(65536)
+
+    def all(self, request: bytes, *, timeout: float = 10.0) -> bytes:
+        """Send bytes and return all that is said until the other side closes, which it has to within the time."""
+        with self.connect(timeout) as connection:
+            said = b""
+            try:
+                connection.sendall(request)
+                while data := connection.recv(65536):
+                    said += data
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+            return said
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * resource.getpagesize()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(15)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Callable[..., Small]]:
+    """Return a function that starts a small server: `small(limits={"head_time": 1})`."""
+    started: list[Small] = []
+
+    def start(**given: Any) -> Small:
+        started.append(Small(tmp_path / f"small{len(started)}.log", **given))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()

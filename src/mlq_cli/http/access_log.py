@@ -9,6 +9,8 @@ from mlq_cli.http.door.visit import Visit
 
 log = logging.getLogger("mlq.access")
 
+_GONE = 499  # nobody was there any more to be answered, as nginx has it
+
 
 def note(visit: Visit) -> None:
     """Log a visit. The query stays out: it may hold what is nobody's business."""
@@ -19,7 +21,7 @@ def note(visit: Visit) -> None:
         client[0] if client else "unix",
         scope["method"],
         scope["raw_path"].decode("ascii", "backslashreplace") if scope.get("raw_path") else scope["path"],
-        visit.status,
+        visit.status or _GONE,
         (time.perf_counter() - visit.began) * 1000,
         visit.sent,
         visit.token.id if visit.token is not None else None,

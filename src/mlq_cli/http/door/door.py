@@ -6,16 +6,19 @@ Host ─▶ headers ─▶ Origin, Sec-Fetch-… ─▶ content ─▶ token ─
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+
+from starlette.requests import ClientDisconnect
 
 from mlq_cli.http.door.book import Book
 from mlq_cli.http.door.caller import Callers
 from mlq_cli.http.door.head import Head, read_head
 from mlq_cli.http.door.hosts import Hosts
 from mlq_cli.http.door.pages import Pages, check_content
-from mlq_cli.http.door.refusal import Refusal
+from mlq_cli.http.door.refusal import Refusal, retry_after
 from mlq_cli.http.door.room import Room
 from mlq_cli.http.door.visit import Receive, Scope, Send, Visit, too_large
 from mlq_cli.http.roles import ROLE, is_open
@@ -57,6 +60,11 @@ class Door:
                 await visit.settle()
         except Refusal as refusal:
             await visit.refuse(refusal)
+        except ClientDisconnect:
+            await visit.settle()  # nobody waits for an answer, unless it was us who would not read on
+        except asyncio.CancelledError:  # the server stops, and this took longer than its grace
+            if not visit.status:
+                await visit.refuse(Refusal(503, "stopping", "the server stops", headers=[retry_after(1)], close=True))
         except Exception:
             if not await visit.settle():  # then it was the rest of the body that the app missed
                 raise
