@@ -74,6 +74,7 @@ REFUSED: dict[str, bytes] = {
     "OPTIONS *": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "HTTP/0.9": b"GET /healthz\r\n",
     "HTTP/0.9 with a version": b"GET /healthz HTTP/0.9\r\n" + HOST + b"\r\n",
+    "HTTP/2.0": b"GET /healthz HTTP/2.0\r\n" + HOST + b"\r\n",
     "HTTP/1.2": b"GET /healthz HTTP/1.2\r\n" + HOST + b"\r\n",
     "HTTP/3": b"GET /healthz HTTP/3\r\n" + HOST + b"\r\n",
     "no version": b"GET /healthz HTTP\r\n" + HOST + b"\r\n",

@@ -155,10 +155,11 @@ class Connection(HttpToolsProtocol):
         """Begin with the request, when it can be read in one way only."""
         if not self.url.startswith(b"/"):
             raise malformed("the address of a request is a path")
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise malformed()
         for name, value in self.headers:
-            if name == b"transfer-encoding" and (
-                value.strip().lower() != b"chunked" or self.parser.get_http_version() != "1.1"
-            ):
+            if name == b"transfer-encoding" and (value.strip().lower() != b"chunked" or version != "1.1"):
                 raise malformed("the only transfer coding is chunked")
         if len(self.pipeline) >= self._limits.pipeline:
             raise malformed("too many requests were sent without waiting for answers")
