@@ -65,6 +65,8 @@ class Record(TypedDict):
     error: str | None  # "ValueError: no such image"
     error_type: str | None
     traceback: str | None
+    position: int | None  # how many stand before it in its queue, None unless it is queued
+    estimated_wait: float | None  # seconds until it begins, None when that cannot be told
 
 
 def check_name(name: str, what: str, *, ours: bool = False) -> str:

@@ -16,6 +16,7 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
     from mlq_cli.model.access import AccessToken, Role
@@ -133,6 +134,16 @@ class QueueCounts(NamedTuple):
     paused: bool
     states: dict[State, int]
     stats: dict[str, float]  # counters since the namespace began
+    times: Times
+
+
+class Place(NamedTuple):
+    """Where a page of ids has ended."""
+
+    state: str
+    queue: str
+    at: str  # in the set of that state and queue, by its own reckoning
+    id: str
 
 
 class ServerInfo(NamedTuple):
@@ -337,11 +348,25 @@ class Store(Protocol):
         Of each set the newest first; those of queued jobs by their place, and with a limit from both ends of the line.
         """
 
+    def page(
+        self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
+    ) -> tuple[list[str], Place | None]:
+        """Return ids behind a place, at most so many, and the place to go on from; None when these were the last.
+
+        By state, then by queue. Jobs that stay where they are come once each, however others move meanwhile.
+        """
+
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """Return for how many seconds the job that waits longest does so, of each queue in which one waits.
+
+        It waits since it was posted, due or given back. Of very many priorities some are not looked at.
+        """
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""

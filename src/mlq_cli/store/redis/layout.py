@@ -88,7 +88,7 @@ STATE = Key(
 #: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
 SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
-STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue; `…_us`: microseconds", "for ever")
+STATS = Key("stats", "stats:<queue>", "hash", "counters, `…_us`: microseconds; and histograms, see below", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
 QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job", "for ever")
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
@@ -169,6 +169,8 @@ JOB_FIELDS = {
     "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
     "worker": Field("w", "name of the worker that claimed it last"),
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
+    "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
+    "refused_token": Field("kr", "token of an attempt whose outcome came too late, when any: it is counted once"),
     "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),
@@ -200,6 +202,10 @@ STATES = {
 # more. A value of 63 bytes has a shorter head than one of 64.
 PIECE = 63
 PIECES = 4  # a longer message or result is a string of its own
+
+#: Upper ends of the buckets of the histograms, in seconds; what is longer falls into one more. Each is a counter of the
+#: queue: `wait_0`, `wait_1`, …, `run_0`, `run_1`, …; those of `wait_` together are how many jobs were claimed.
+BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 36000)
 
 _READABLE = {field.stored: name for name, field in JOB_FIELDS.items()}
 _KINDS = {stored.encode(): kind for kind, (stored, _) in ENTRIES.items()}
@@ -273,11 +279,17 @@ def members(namespace: str, queue: str, state: State, most: int | None = None) -
     return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
 
 
+def count(namespace: str, queue: str, state: State) -> tuple[str, str]:
+    """Return the command that counts the jobs in a state."""
+    return "LLEN" if state is State.SUCCEEDED else "ZCARD", STATE(namespace, queue, state)
+
+
 def lua_words() -> dict[str, str]:
     """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
     words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
     words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
-    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES)}
+    bounds = ", ".join(f"{seconds * 1e6:.0f}" for seconds in BOUNDS)
+    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES), "BOUNDS": f"{{{bounds}}}"}
 
 
 def wire_format() -> str:
@@ -285,6 +297,7 @@ def wire_format() -> str:
     rows = [f"| `{key.pattern}` | {key.type} | {key.holds} | {key.life} |" for key in (*LAYOUT, EVENTS)]
     scores = [f"| `{state}` | {meaning} |" for state, meaning in SCORES.items()]
     states = [f"| `{state}` | `{stored}` |" for state, stored in STATES.items()]
+    buckets = [f"| {number} | {bound:g} |" for number, bound in enumerate(BOUNDS)] + [f"| {len(BOUNDS)} | longer |"]
     fields = [f"| `{name}` | `{field.stored}` | {field.meaning} |" for name, field in JOB_FIELDS.items()]
     return "\n".join(
         [
@@ -318,6 +331,17 @@ def wire_format() -> str:
             "| field | stored as | meaning |",
             "|---|---|---|",
             *fields,
+            "",
+            "## Histograms of a queue",
+            "",
+            "`wait_0` … and `run_0` … of `stats:<queue>` are how many jobs waited, and how many attempts ran, so long:",
+            "",
+            "| bucket | up to seconds |",
+            "|---|---|",
+            *buckets,
+            "",
+            "A job's wait begins when it is posted, when it is due, or when it was given back. `recent_run_us` is what",
+            "an attempt took of late. `claimed` is written no more: it is the sum of `wait_0` and all that follow.",
             "",
             "## States in the field",
             "",

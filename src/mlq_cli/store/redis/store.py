@@ -16,10 +16,22 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import Call, Caller, Claims, Entry, Held, Part, Posted, Progress, QueueCounts, ServerInfo, Swept
+from mlq_cli.store.base import (
+    Call,
+    Caller,
+    Claims,
+    Entry,
+    Held,
+    Part,
+    Place,
+    Posted,
+    Progress,
+    QueueCounts,
+    ServerInfo,
+    Swept,
+)  # fmt: skip
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
-    counter,
     pairs,
     read_claims,
     read_entry,
@@ -33,7 +45,10 @@ from mlq_cli.store.redis.answers import (
 )
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
+from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
+from mlq_cli.store.redis.outlook import Outlook
+from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.talk import RedisTalk
 from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
@@ -63,6 +78,7 @@ class RedisStore:
         self._wire = Wire(endpoint)
         self._prefix = layout.prefix(namespace)
         self._here = _Here()
+        self._outlook = Outlook(self._read, self.workers, namespace)
 
     @property
     def address(self) -> str:
@@ -234,9 +250,9 @@ class RedisStore:
         return found
 
     def _page(self, ids: Sequence[str], *, values: bool) -> list[Record | None]:
-        found = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
-        hashes = [layout.record_of(flat) for flat in found]
-        # What is not in the hash: long values beside it, and until when a job runs or waits.
+        answers = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
+        hashes = [layout.record_of(flat) for flat in answers]
+        # What is not in the hash: long values beside it, until when a job runs or waits, its place in the queue.
         wanted: list[tuple[dict[str, bytes], str, Command]] = []
         for job_id, fields in zip(ids, hashes, strict=True):
             if not fields:
@@ -246,13 +262,16 @@ class RedisStore:
                 wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
             if values and state is State.SUCCEEDED and "result" not in fields:
                 wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
-            if state in (State.RUNNING, State.SCHEDULED):
+            if state in (State.RUNNING, State.SCHEDULED, State.QUEUED):
+                name, command = ("rank", "ZRANK") if state is State.QUEUED else ("score", "ZSCORE")
                 queue = fields.get("queue", b"default").decode()
-                wanted.append((fields, "score", ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id)))
+                wanted.append((fields, name, (command, layout.STATE(self.namespace, queue, state), job_id)))
         for (fields, name, _), value in zip(wanted, self._read([command for *_, command in wanted]), strict=True):
             if value is not None:
                 fields[name] = value
-        return [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
+        found = [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
+        self._outlook.estimate(record for record in found if record is not None)
+        return found
 
     def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
         """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`."""
@@ -290,6 +309,12 @@ class RedisStore:
                 commands.append(("ZREVRANGE", key, -limit, -1))
         return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
 
+    def page(
+        self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
+    ) -> tuple[list[str], Place | None]:
+        """Return ids behind a place, and the place to go on from; None when these were the last."""
+        return Pages(self.namespace, self._read).page(sorted(queues or self.queues()), states, after, most)
+
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""
         (names,) = self._read([("SMEMBERS", layout.QUEUES(self.namespace))])
@@ -297,22 +322,11 @@ class RedisStore:
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
-        queues = self.queues()
-        commands: list[Command] = []
-        for queue in queues:
-            commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
-            commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
-            for state in State:
-                count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
-                commands.append((count, layout.STATE(self.namespace, queue, state)))
-        answers = iter(self._read(commands))
-        counted = []
-        for queue in queues:
-            paused, stats = bool(next(answers)), pairs(next(answers))
-            states = {state: int(next(answers)) for state in State}
-            numbers = dict(counter(name.decode(), float(value)) for name, value in stats.items())
-            counted.append(QueueCounts(queue, paused, states, numbers))
-        return counted
+        return counts_of(self._read, self.namespace, self.queues())
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """Return for how many seconds the job that waits longest does so, of each queue in which one waits."""
+        return oldest_waiting(self._read, self.namespace, self.queues())
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""

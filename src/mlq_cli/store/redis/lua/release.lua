@@ -32,7 +32,7 @@ take_out()
 local back = {}
 for _, job in ipairs(jobs) do
   read_more(job)
-  back_to_queue(job)
+  back_to_queue(job, QUEUED_AT, stamp)
   back[job.queue] = (back[job.queue] or 0) + 1
 end
 bring_in()
