@@ -57,9 +57,9 @@ function operation(api, method, path, about) {
     ));
   }
   const body = about.requestBody?.content?.["application/json"]?.schema;
-  if (body) {
-    const model = body.$ref ? api.components.schemas[named(body)] : body;
-    section.append(make("p", `Body: ${named(body)}, as application/json`), properties(model));
+  for (const one of body ? body.oneOf || [body] : []) {
+    const model = one.$ref ? api.components.schemas[named(one)] : one;
+    section.append(make("p", `Body: ${named(one)}, as application/json`), properties(model));
     for (const example of model.examples || []) section.append(make("pre", JSON.stringify(example)));
   }
   const answers = Object.entries(about.responses).map(([status, one]) => {
