@@ -38,12 +38,32 @@ def test_a_name_that_is_not_ours_is_turned_away_whatever_is_asked(within: Within
 
 def test_names_of_the_profile_are_right_and_the_address_that_was_reached(within: Within) -> None:
     async def ask() -> None:
-        entrance = Entrance(token_needed=False, host="0.0.0.0", hosts=("queue.example.org", "localhost:8080"))
+        entrance = Entrance(host="0.0.0.0", hosts=("queue.example.org", "localhost:8080"))
+        key = entrance.key(Role.READ)
         right = ("queue.example.org", "Queue.Example.org", "queue.example.org:5001", "localhost:8080", "127.0.0.1:5001")
         for host in right:
-            assert (await entrance.ask("GET", "/role", {"Host": host})).status_code == 200, host
+            assert (await entrance.ask("GET", "/role", {"Host": host} | key)).status_code == 200, host
         for host in ("queue.example.org:8080", "localhost:8081", "evil.queue.example.org", "10.0.0.1:5001"):
             assert (await entrance.ask("GET", "/role", {"Host": host})).status_code == 421, host
+
+    within(ask())
+
+
+def test_what_comes_by_a_proxy_needs_a_token_although_the_proxy_is_on_this_machine(within: Within) -> None:
+    async def ask() -> None:
+        entrance = Entrance(token_needed=False, hosts=("queue.example.org", "localhost:8080"))
+        for host in ("localhost:5001", "localhost:8080", "127.0.0.1:5001"):
+            assert (await entrance.ask("GET", "/role", {"Host": host})).status_code == 200, host
+        key = entrance.key(Role.READ)
+        for headers in (
+            {"Host": "queue.example.org"},
+            {"X-Forwarded-For": "127.0.0.1"},
+            {"Forwarded": "for=127.0.0.1"},
+            {"Via": "1.1 proxy"},
+            {"X-Real-IP": "127.0.0.1"},
+        ):
+            assert (await entrance.ask("GET", "/role", headers)).status_code == 401, headers
+            assert (await entrance.ask("GET", "/role", headers | key)).status_code == 200, headers
 
     within(ask())
 

@@ -16,15 +16,14 @@ _CHALLENGE = (b"www-authenticate", b'Bearer realm="mlq"')
 class Callers:
     """Tells callers by their tokens. Where none is asked for, one that is shown has to be right all the same."""
 
-    def __init__(self, book: Book, *, needed: bool) -> None:
+    def __init__(self, book: Book) -> None:
         self._book = book
-        self._needed = needed
         self._failures = Failures()
 
-    async def role_of(self, authorization: bytes | None, peer: str) -> tuple[Role, AccessToken | None]:
+    async def role_of(self, authorization: bytes | None, peer: str, *, needed: bool) -> tuple[Role, AccessToken | None]:
         """Return what a caller may do, and by which token. Raises Refusal: 401, 429 or 503."""
         if authorization is None:
-            if self._needed:
+            if needed:
                 raise _unknown()
             return Role.ADMIN, None
         scheme, _, shown = authorization.partition(b" ")

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from mlq_cli.http.door.book import Book
 from mlq_cli.http.door.caller import Callers
-from mlq_cli.http.door.head import Head, read_head
+from mlq_cli.http.door.head import FORWARDED, Head, read_head
 from mlq_cli.http.door.hosts import Hosts
 from mlq_cli.http.door.pages import Pages, check_content
 from mlq_cli.http.door.refusal import Refusal, retry_after
@@ -44,7 +44,7 @@ class Door:
     def __init__(self, app: App, rules: Rules, book: Book, log: Callable[[Visit], None] | None = None) -> None:
         self._app = app
         self._rules = rules
-        self._callers = Callers(book, needed=rules.token_needed)
+        self._callers = Callers(book)
         self._room = Room()
         self._log = log
 
@@ -95,7 +95,10 @@ class Door:
             scope[ROLE] = None
             return True
         client = scope.get("client")
-        role, visit.token = await self._callers.role_of(head.get(b"authorization"), client[0] if client else "unix")
+        # What a proxy on this machine sends comes from anywhere.
+        needed = rules.token_needed or FORWARDED in head or not rules.hosts.means_this_machine(head[b"host"])
+        peer = client[0] if client else "unix"
+        role, visit.token = await self._callers.role_of(head.get(b"authorization"), peer, needed=needed)
         scope[ROLE] = role
         return True
 

@@ -16,6 +16,9 @@ _ONCE = frozenset(
         b"x-request-id",
     }
 )  # fmt: skip
+#: What proxies add. Whoever wrote it, such a request does not come from whom it seems to.
+_BY_PROXIES = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+FORWARDED = b"forwarded"
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
@@ -26,4 +29,6 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
             if name in head:
                 raise Refusal(400, "header-twice", f"the header {name.decode()} is there twice", close=True)
             head[name] = value
+        elif name in _BY_PROXIES:
+            head[FORWARDED] = value
     return head

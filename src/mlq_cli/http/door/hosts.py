@@ -22,12 +22,19 @@ class Hosts:
         names = set(_LOOPBACK) | ({_bracketed(host)} if host else set())
         right = {f"{name}:{port}" for name in names} if port is not None else set(_LOOPBACK)
         right |= names if port == _HTTP else set()
+        self._own = frozenset(name.encode() for name in right)
         for name in more:
             right.add(name.lower())
             if port is not None and ":" not in name.rpartition("]")[2]:
                 right.add(f"{name.lower()}:{port}")
         self._right = frozenset(name.encode() for name in right)
+        # A forwarded port of this machine is this machine too: localhost:8080 of an ssh -L.
+        self._own |= {name for name in self._right if name.rpartition(b":")[0].decode() in _LOOPBACK}
         self._bound = port
+
+    def means_this_machine(self, host: bytes) -> bool:
+        """Whether a Host header that is right has one of the names that only this machine calls itself by."""
+        return host.lower() in self._own
 
     def check(self, host: bytes | None, server: tuple[str, int | None] | None) -> None:
         """Raise Refusal unless a Host header is right. `server`: the address that this connection reached.
