@@ -39,7 +39,7 @@ async def echo(request: Request) -> dict[str, object]:
 
 @app.get("/large")
 async def large(size: int) -> Response:
-    return Response(bytes(size), media_type="application/octet-stream")
+    return Response(b"x" * size, media_type="application/octet-stream")
 
 
 @app.get("/slow")
