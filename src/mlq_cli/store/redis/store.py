@@ -298,8 +298,7 @@ class RedisStore:
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
-        names = self.queues() if queues is None else list(queues)
-        return Pages(self.namespace, self._read).newest(names, states, limit)
+        return Pages(self.namespace, self._read).newest(queues or self.queues(), states, limit)
 
     def page(
         self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
