@@ -20,6 +20,7 @@ from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
+    from mlq_cli.store.access import Access
 
 T = TypeVar("T")
 
@@ -381,6 +382,9 @@ class Store(Protocol):
         Nothing false is said of jobs that move meanwhile. With `repair` whatever needs no guess is put right at once.
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
+
+    def access(self) -> Access:
+        """Return what keeps the access tokens of the HTTP server."""
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

@@ -113,6 +113,13 @@ ONCE = Key(
     "a minute or so",
     expires=True,
 )
+ACCESS = Key(
+    "access",
+    "access",
+    "hash",
+    "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
+    "until removed",
+)
 
 REFUSED = Key(
     "refused",
@@ -125,6 +132,7 @@ REFUSED = Key(
 
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED,
+    ACCESS,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -267,6 +275,13 @@ def type_of(key: Key, values: Sequence[str]) -> str:
     if key is STATE and values[1] == State.SUCCEEDED:
         return SUCCEEDED
     return "zset" if key.type == "sorted set" else key.type
+
+
+def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
+    """Return all that a namespace keeps beside its jobs."""
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys += [WORKER(namespace, name) for name in workers]
+    return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 
 
 def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, product
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
@@ -15,7 +15,7 @@ from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
-from mlq_cli.model.rules import Retention, Rules
+from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import (
     Call,
     Caller,
@@ -32,7 +32,6 @@ from mlq_cli.store.base import (
 )  # fmt: skip
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
-    pairs,
     read_claims,
     read_entry,
     read_let_go,
@@ -43,10 +42,11 @@ from mlq_cli.store.redis.answers import (
     read_swept,
     read_verdicts,
 )
-from mlq_cli.store.redis.codec import option_fields, read_record
+from mlq_cli.store.redis.codec import option_fields, read_record, retention_fields
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
+from mlq_cli.store.redis.living import living
 from mlq_cli.store.redis.outlook import Outlook
 from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
@@ -55,6 +55,7 @@ from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
+    from mlq_cli.store.redis.access import RedisAccess
 
 T = TypeVar("T")
 
@@ -186,7 +187,7 @@ class RedisStore:
             "backoff": rules.backoff,
             "backoff_max": rules.backoff_max,
             "jitter": random.random(),
-            "retention": _retention(rules.retention),
+            "retention": retention_fields(rules.retention),
         }
         return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], read_reasons)
 
@@ -212,7 +213,7 @@ class RedisStore:
             "offset": offset,
             "lease": rules.lease,
             "max_retries": rules.max_retries,
-            "retention": _retention(rules.retention),
+            "retention": retention_fields(rules.retention),
         }
         if timeout is not None:
             named["timeout"] = timeout
@@ -298,15 +299,7 @@ class RedisStore:
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
-        names = self.queues() if queues is None else list(queues)
-        first = 0 if limit is None else -limit
-        commands: list[Command] = []
-        for queue, state in product(names, states):
-            key = layout.STATE(self.namespace, queue, state)
-            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
-            if state is State.QUEUED and limit is not None:
-                commands.append(("ZREVRANGE", key, -limit, -1))
-        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
+        return Pages(self.namespace, self._read).newest(self.queues() if queues is None else queues, states, limit)
 
     def page(
         self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
@@ -329,14 +322,7 @@ class RedisStore:
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
-        names, time = self._read([("ZRANGE", layout.WORKERS(self.namespace), 0, -1, "WITHSCORES"), ("TIME",)])
-        now = int(time[0]) * 1e6 + int(time[1])
-        alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
-        answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
-        return [
-            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in pairs(answer).items()}}
-            for name, answer in zip(alive, answers, strict=True)
-        ]
+        return living(self.namespace, self._read)
 
     def bell(self, queues: Sequence[str]) -> RedisBell:
         """Return a bell that rings when jobs come into these queues."""
@@ -369,14 +355,16 @@ class RedisStore:
 
         return Audit(self.namespace, self._read, self.ask, rules, repair=repair, looked=looked).findings()
 
+    def access(self) -> RedisAccess:
+        """Return what keeps the access tokens of the HTTP server."""
+        from mlq_cli.store.redis.access import RedisAccess
+
+        return RedisAccess(self.namespace, self._read)
+
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
         names = [worker["name"] for worker in self.workers()]
-        keys = [key(self.namespace) for key in (layout.NUMBER, layout.PAUSED, layout.PULSE, layout.WORKERS)]
-        keys += [layout.WORKER(self.namespace, name) for name in names]
-        for queue in self.queues():
-            keys += [layout.BELL(self.namespace, queue), layout.STATS(self.namespace, queue)]
-        self._read([("DEL", *keys, layout.QUEUES(self.namespace))])
+        self._read([("DEL", *layout.beside_jobs(self.namespace, self.queues(), names))])
 
     def close(self) -> None:
         """Close all connections."""
@@ -401,8 +389,3 @@ def _pack(named: dict[str, Any]) -> bytes:
 def _unknown(answer: Any) -> bool:
     """Whether Redis does not know the script."""
     return isinstance(answer, ErrorAnswer) and answer.word == "NOSCRIPT"
-
-
-def _retention(rule: Retention) -> dict[str, float]:
-    limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
-    return {name: value for name, value in limits.items() if value is not None}
