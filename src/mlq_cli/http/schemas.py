@@ -28,7 +28,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+Priority = Annotated[int, Field(ge=-2047, le=2047), BeforeValidator(_whole)]
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES), BeforeValidator(_whole)]
 Seconds = Annotated[float, Field(ge=0, le=YEAR)]
 
 
@@ -50,10 +51,10 @@ class PostBody(BaseModel):
         None, description="Names of the listeners to run; all of them by default."
     )
     queue: QueueName | None = Field(None, description="The line to wait in; `default` by default.")
-    priority: Whole | None = Field(None, ge=-2047, le=2047, description="Higher is sooner; 0 by default.")
+    priority: Priority | None = Field(None, description="Higher is sooner; 0 by default.")
     delay: Seconds | None = Field(None, description="Seconds before it may run; not beside `at`.")
     at: float | None = Field(None, ge=0, lt=1e11, description="Unix seconds before which it does not run.")
-    retries: Whole | None = Field(None, ge=0, le=MAX_RETRIES, description="Reruns after an exception.")
+    retries: Retries | None = Field(None, description="Reruns after an exception.")
     timeout: float | None = Field(None, gt=0, le=YEAR, description="Seconds that one attempt may take.")
     id: str | None = Field(None, pattern=OWN_ID, description="An id of your own; to post it again changes nothing.")
 

@@ -77,7 +77,8 @@ def explore(server: Served, folder: Path, examples: int, *more: str) -> None:
     (folder / "openapi.json").write_bytes(to_json(server.app.openapi()))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(folder / "schemathesis.toml"),
-        "run", str(folder / "openapi.json"), "--url", server.url, "--checks", "all", "--max-examples", str(examples), "--seed", "7",
+        "run", str(folder / "openapi.json"), "--url", server.url,
+        "--checks", "all", "--max-examples", str(examples), "--seed", "7",
         "--exclude-operation-id", "follow_all", "--exclude-operation-id", "follow_job", "--continue-on-failure",
         "--request-timeout", "30", "--generation-database", "none", "--no-color",
         "--exclude-checks", "use_after_free", *more,
