@@ -21,7 +21,7 @@ from mlq_cli.model.jsonable import to_json
 _ALWAYS = {
     400: "The request makes no sense.",
     401: "A token is needed, or the one given is not known.",
-    403: "The token does not allow this, or the request comes from a page of somebody else.",
+    403: "The token does not allow this, or the page it comes from; or its callback may not be called.",
     421: "The server does not go by this name.",
     422: "The request is not as it should be; `errors` says where.",
     429: "Too many requests.",

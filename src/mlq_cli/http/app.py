@@ -35,12 +35,17 @@ log = logging.getLogger("mlq.http")
 ROUTERS = (posting.router, lists.router, jobs.router, events.router, operations.router, metrics.router, server.router)
 
 
-def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
+def make_app(mlq: MLQ, *, settings: Server | None = None, strangers: bool = False) -> FastAPI:
     """Return the application that serves the namespace of `mlq`.
+
+    `strangers`: whether others than the people of this machine may post; their callbacks go to the public internet
+    only, unless `callbacks.private` says that private networks are meant to be called.
 
     `app.state.stopping`, an asyncio.Event, is to be set when the server is told to stop: streams then end, and whoever
     waits for a job is answered. Who may do what is the matter of the door in front of it.
     """
+
+    public_callbacks = strangers and mlq.profile.callbacks.private is not True
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +54,7 @@ def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
         hub = Hub(mlq.store, desk, app.state.stopping)
         hub.start()
         overview = Overview(mlq)
-        app.state.served = Served(mlq, desk, hub, overview, app.state.stopping)
+        app.state.served = Served(mlq, desk, hub, overview, public_callbacks, app.state.stopping)
         app.state.board = Board(desk, hub, overview)
         try:
             yield

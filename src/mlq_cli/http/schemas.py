@@ -47,6 +47,9 @@ class PostBody(BaseModel):
 
     msg: Any = Field(description="What the listener gets: any JSON value, nested at most 64 deep.")
     callback: str | None = Field(None, pattern=CALLBACK, description="URL that is told the outcome.")
+    callback_method: Literal["GET", "POST"] | None = Field(
+        None, description="How it is told: by the original's GET, or by POST with JSON that is signed."
+    )
     functions: Annotated[list[Annotated[str, Field(pattern=FUNCTION)]], Field(min_length=1)] | None = Field(
         None, description="Names of the listeners to run; all of them by default."
     )
@@ -88,6 +91,7 @@ class Summary(BaseModel):
     progress: Any = Field(None, description="null queued, 0 started, what the listener says, 100 done, -1 failed.")
     short_result: str | None
     callback: str | None
+    callback_method: Literal["GET", "POST"] | None = Field(None, description="How it is told; null without a callback.")
     retries: int = Field(description="How often it was given back because its worker vanished.")
     functions: list[str] | None
     state: State

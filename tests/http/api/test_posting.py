@@ -16,6 +16,7 @@ from tests_http import Served, fail, finish
 
 from mlq_cli import MLQ
 from mlq_cli.http.bodies import MOST_DEPTH
+from mlq_cli.store.redis import layout
 from tests_support import wait_until
 
 #: As they are typed in the README of the original; the last one loses quotes to the shell.
@@ -43,6 +44,32 @@ def test_the_curl_lines_of_the_original_work_as_typed(server: Served, mlq: MLQ) 
     assert [job["msg"] for job in jobs] == [{"arg1": 6, "arg2": 3}, "message", "message"]
     assert jobs[1]["functions"] == ["my_func"]
     assert jobs[2]["callback"] == "http://localhost:5001/some_callback"
+
+
+def test_a_callback_may_be_signed_and_goes_nowhere_that_is_never_called(client: httpx.Client, mlq: MLQ) -> None:
+    url = "http://localhost:8000/done"
+    posted = client.post("/jobs", json={"msg": 1, "callback": url, "callback_method": "POST"})
+    assert posted.status_code == 202
+    record = mlq.get_job(posted.text)
+    assert (record["callback"], record["callback_method"]) == (url, "POST")
+    for host in ("169.254.169.254", "0.0.0.0", "2852039166", "0xa9fea9fe"):
+        refused = client.post("/jobs", json={"msg": 1, "callback": f"http://{host}/"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "callback-refused")
+    assert mlq.job_count() == 1
+
+
+def test_the_callbacks_of_strangers_reach_no_private_network(serve: Any, redis_url: str, namespace: str) -> None:
+    hosts = ("http://localhost/", "http://10.0.0.7/", "https://example.com/")
+    for private, statuses in ((None, [403, 403, 202]), (True, [202, 202, 202])):
+        with (
+            MLQ.from_profile(redis_url=redis_url, namespace=namespace, callbacks_private=private) as mlq,
+            httpx.Client(base_url=serve(mlq, strangers=True).url, timeout=20) as client,
+        ):
+            posted = [client.post("/jobs", json={"msg": 1, "callback": host}) for host in hosts]
+            assert [each.status_code for each in posted] == statuses
+            job = f"mlq:{{{namespace}}}:job:{posted[-1].text}"
+            (strict,) = mlq.store._read([("HEXISTS", job, layout.field("callback_public"))])
+            assert strict == (private is None), "the worker looks at the address again, by the same rules"
 
 
 @needs_curl

@@ -22,6 +22,7 @@ from mlq_cli.http.results import respond, result_of
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import PostBody
 from mlq_cli.http.served import Served, served
+from mlq_cli.model.callback_policy import how_to_tell
 from mlq_cli.model.errors import JobNotFound, Misuse
 from mlq_cli.model.job import Record, check_own_id
 from mlq_cli.model.jsonable import to_json
@@ -107,7 +108,7 @@ async def post_job(request: Request) -> Response:
     except ValidationError:
         body = validated(PostBody, value)  # which says what is wrong
     about = served(request)
-    options = options_of(body)
+    options = options_of(body, about)
     message = pack(body.msg, limit=about.mlq.profile.limits.message)
     key = headers.get(b"idempotency-key")
     own_id = id_of(body, key)
@@ -129,15 +130,24 @@ async def post_job(request: Request) -> Response:
     return text(posted.job_id, 202, **more)
 
 
-def options_of(body: PostBody) -> PostOptions:
+def options_of(body: PostBody, about: Served) -> PostOptions:
     """Return the options of a post. Raises Misuse or Problem."""
+    method, public = _how_to_tell(body, about) if body.callback is not None else ("GET", False)
     functions = None if body.functions is None else tuple(body.functions)
     if {"delay", "at"} <= body.model_fields_set:
         raise invalid([{"pointer": pointer("at"), "detail": "delay and at exclude each other"}])
     return _options(
         body.queue or "default", body.priority or 0, body.delay, body.at, body.retries, body.timeout,
-        body.callback, functions,
+        body.callback, functions, 0, method, public,
     )  # fmt: skip
+
+
+def _how_to_tell(body: PostBody, about: Served) -> tuple[str, bool]:
+    """Return method and reach of a callback. Raises Problem when it leads where nobody is called from here."""
+    try:
+        return how_to_tell(about.mlq.profile, body.callback, body.callback_method, about.public_callbacks)
+    except Misuse as error:
+        raise Problem(403, "callback-refused", error.message, hint=error.hint) from None
 
 
 def id_of(body: PostBody, key: bytes | None) -> str | None:
@@ -167,6 +177,7 @@ async def _check_same(about: Served, posted: Answer, body: PostBody, options: Po
             and record["queue"] == options.queue
             and record["priority"] == options.priority
             and record["callback"] == options.callback
+            and (record["callback_method"] or "GET") == options.callback_method
             and record["timeout"] == options.timeout
             and record["retries_allowed"] == options.retries
             and record["functions"] == (None if options.functions is None else list(options.functions))
