@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from mlq_cli.bulk import CHUNK, Ids, packed, post_all, processes
 from mlq_cli.model.errors import JobNotFound, Misuse, WrongState
 from mlq_cli.model.generation import next_generation
-from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id, result_of
+from mlq_cli.model.job import CALLBACKS, WAITING, Record, State, check_name, check_own_id, progress_of, result_of
 from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
@@ -177,12 +177,7 @@ class MLQ:
 
         That is one of `[queued; not started]`, `[started]`, `[completed]`, `[failed]`, `[canceled]`.
         """
-        record = self.get_job(job_id)
-        if record["state"] is State.RUNNING:
-            progress = record["progress"]
-            return "[started]" if type(progress) is int and progress == 0 else progress
-        words = {State.SUCCEEDED: "[completed]", State.DEAD: "[failed]", State.CANCELED: "[canceled]"}
-        return words.get(record["state"], "[queued; not started]")
+        return progress_of(self.get_job(job_id))
 
     def job_count(self) -> int:
         """Return how many jobs wait in this namespace: queued, scheduled or blocked, our own callbacks not counted."""

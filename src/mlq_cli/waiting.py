@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 from mlq_cli.model.errors import JobNotFound, StoreUnavailable, WaitTimeout
-from mlq_cli.model.job import State
+from mlq_cli.model.job import TERMINAL, State
 from mlq_cli.store.base import Store
 
 LOOK_SECONDS = 2.0  # between two looks at the job
 OUTAGE_SECONDS = 60.0  # how long to go on trying when Redis goes away
 WATCHED_SECONDS = 10.0  # longer than a vain attempt to connect takes
+_ENDS = frozenset(state.value for state in TERMINAL)
 
 
 def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Callable[[], None] | None) -> None:
@@ -30,9 +31,9 @@ def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Ca
                     until = look_at if deadline is None else min(look_at, deadline)
                     while (left := until - time.monotonic()) > 0:
                         words = watch.next(left)
-                        if any(word != "progress" for word in words):
+                        if not _ENDS.isdisjoint(words):
                             return
-                        if words and on_progress:
+                        if "progress" in words and on_progress:
                             on_progress()
                     if deadline is not None and time.monotonic() >= deadline:
                         raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")

@@ -204,7 +204,7 @@ EXTRA = (
         "unspent",
         "giving back spends no attempt",
         "store/test_verbs.py::test_a_released_job_is_first_again_with_no_attempt_spent",
-        (f"{LUA}/release.lua", "  back_to_queue(job)", "  back_to_queue(job, SPENT, spent(job))"),
+        (f"{LUA}/release.lua", "  back_to_queue(job,", "  back_to_queue(job, SPENT, spent(job),"),
     ),
     mutant(
         "drain",

@@ -18,7 +18,7 @@ from mlq_cli import MLQ, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack
-from mlq_cli.store.base import Held, Progress
+from mlq_cli.store.base import Held, Part, Progress
 from mlq_cli.store.redis.layout import STATE
 from mlq_cli.store.redis.scripts import verbs
 from tests_support import wait_until
@@ -102,6 +102,16 @@ def progress(bench: Any, n: int) -> None:
     held = bench.take()
     assert bench.store.ask(bench.store.progress([Progress(held.id, held.token, pack(n))])) == 0
     assert bench.record(held.id)["progress"] == n
+    assert [entry.kind for entry in bench.store.entries(held.id, None, 100)] == ["state", "progress"]
+
+
+def emit(bench: Any, n: int) -> None:
+    bench.post("x")
+    held = bench.take()
+    parts = [Part(held.id, held.token, serial, pack(serial)) for serial in range(1, n + 1)]
+    assert bench.store.ask(bench.store.emit(parts)) == 0
+    kept = [entry.value for entry in bench.store.entries(held.id, None, 100) if entry.kind == "part"]
+    assert kept == [part.value for part in parts]
 
 
 def cancel(bench: Any, n: int) -> None:
@@ -160,6 +170,7 @@ SCENES: dict[str, list[Callable[[Any, int], None]]] = {
     "audit": [audit],
     "cancel": [cancel],
     "claim": [claim],
+    "emit": [emit],
     "finish": [finish, finish_with_an_error],
     "heartbeat": [heartbeat],
     "pause": [pause],

@@ -236,7 +236,7 @@ def test_a_late_outcome_is_refused_and_counted(bench: Bench) -> None:
     assert bench.finish(now, "right") == {}
     assert bench.finish(late, "later") == {job_id: "succeeded"}
     assert bench.record(job_id)["result"] == "right"
-    assert {c.queue: c.stats for c in bench.store.counts()}["default"]["refused"] == 2
+    assert {c.queue: c.stats for c in bench.store.counts()}["default"]["refused"] == 1  # one attempt, however often
 
 
 def test_an_expired_lease_that_nobody_took_still_settles(bench: Bench) -> None:

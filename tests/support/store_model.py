@@ -47,6 +47,8 @@ class ModelJob:
     error: str | None = None
     traceback: str | None = None
     ended: int = 0  # how many had ended when it did
+    queued_at: float | None = None  # since when it waits, when not since it was posted
+    refused_token: str | None = None  # of an attempt whose outcome came too late
 
     @property
     def place(self) -> float:
@@ -125,7 +127,8 @@ class StoreModel:
             self.heard_at = self.now
         return max(0.0, self.grace_until - self.now)
 
-    def _enqueue(self, job: ModelJob) -> None:
+    def _enqueue(self, job: ModelJob, since: float | None = None) -> None:
+        job.queued_at = self.now if since is None else since
         job.state, job.score, job.token, job.said = State.QUEUED, job.place, None, None
 
     def _end(self, job: ModelJob, state: State) -> None:
@@ -155,7 +158,7 @@ class StoreModel:
     def _promote(self, queue: str, limit: int) -> int:
         due = self._due(queue, State.SCHEDULED, limit)
         for job in due:
-            self._enqueue(job)
+            self._enqueue(job, since=job.score)
         return len(due)
 
     def _give_back(self, jobs: Sequence[ModelJob], kind: str, error: str, rules: Rules) -> int:
@@ -241,7 +244,7 @@ class StoreModel:
                 job.attempt += 1
                 job.processing_started = self.now
                 self.stats[queue]["claimed"] += 1
-                self.stats[queue]["wait_seconds"] += self.now - job.timestamp  # type: ignore[assignment]
+                self.stats[queue]["wait_seconds"] += self.now - (job.queued_at or job.timestamp)  # type: ignore[assignment]
                 taken.append(job)
             next_due += [job.score - self.now for job in self.all_in(queue, State.SCHEDULED)[:1]]
         if taken:
@@ -273,7 +276,8 @@ class StoreModel:
                 accepted.setdefault(ending.held, ending)
             elif job is None or job.token != ending.held.token or job.state is State.CANCELED:
                 refused[ending.held.id] = job.state.value if job else "missing"
-                if job and job.state is not State.CANCELED:
+                if job and job.state is not State.CANCELED and job.refused_token != ending.held.token:
+                    job.refused_token = ending.held.token
                     self.stats[job.queue]["refused"] += 1
         for ending in accepted.values():
             job = self.jobs[ending.held.id]

@@ -9,7 +9,7 @@ import typer
 from mlq_cli.cli import jsonable
 from mlq_cli.cli.command import command
 from mlq_cli.cli.options import Common, JobIds, Limit, Queue, split_names
-from mlq_cli.cli.output import Column, Output, When
+from mlq_cli.cli.output import Column, Output, Took, When
 from mlq_cli.model.errors import Misuse
 from mlq_cli.model.job import Record, State
 
@@ -25,6 +25,8 @@ _COLUMNS: list[Column[Record]] = [
     Column("STATE", lambda job: job["state"]),
     Column("QUEUE", lambda job: job["queue"]),
     Column("POSTED", lambda job: When(job["timestamp"])),
+    Column("POSITION", lambda job: job["position"], right=True),
+    Column("WAITS", lambda job: None if job["estimated_wait"] is None else Took(job["estimated_wait"]), right=True),
     Column("ATTEMPT", lambda job: job["attempt"], right=True),
     Column("PROGRESS", lambda job: job["progress"], right=True),
     Column("OUTCOME", _outcome, flexible=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlq_cli.cli import jsonable
 from mlq_cli.cli.output import Output, Unwritable, cell, complain, harmless, is_terminal, line, write
+from mlq_cli.model.durations import show_duration
 from mlq_cli.model.errors import Misuse, WaitTimeout
 from mlq_cli.model.job import Record, State, result_of
 
@@ -44,12 +45,23 @@ def show_outcome(mlq: MLQ, job: Record, output: Output, value: Any, file: str | 
     result_of(job)
     if job["state"] is not State.SUCCEEDED:
         said = cell(mlq.get_progress(job["id"]), for_person=True)
-        doing = f"is {job['state']}"
+        doing = f"is {job['state']}{_ahead(job)}"
         output.say(f"job {job['id']} {doing}: {said}" if job["state"] is State.RUNNING else f"job {job['id']} {doing}")
         return WaitTimeout.exit_code
     if not output.as_json:
         show(value, file=file)
     return 0
+
+
+def _ahead(job: Record) -> str:
+    """Say what a queued job has to wait for, as far as that is known."""
+    if job["position"] is None:
+        return ""
+    place = f": position {job['position']:,}" if job["position"] else ": next in line"
+    wait = job["estimated_wait"]
+    if wait is None:
+        return place
+    return f"{place}, about {show_duration(wait) if wait >= 59.5 else f'{max(1, round(wait))} s'}"
 
 
 def show(value: Any, *, file: str | None = None) -> None:

@@ -65,6 +65,8 @@ class Record(TypedDict):
     error: str | None  # "ValueError: no such image"
     error_type: str | None
     traceback: str | None
+    position: int | None  # how many stand before it in its queue, None unless it is queued
+    estimated_wait: float | None  # seconds until it begins, None when that cannot be told
 
 
 def check_name(name: str, what: str, *, ours: bool = False) -> str:
@@ -99,3 +101,12 @@ def result_of(record: Record) -> Any:
     if record["state"] is State.CANCELED:
         raise JobCanceled(record["id"])
     return record["result"]
+
+
+def progress_of(record: Record) -> Any:
+    """Return what a running listener said last, or how the job stands, in the original's words."""
+    if record["state"] is State.RUNNING:
+        progress = record["progress"]
+        return "[started]" if type(progress) is int and progress == 0 else progress
+    words = {State.SUCCEEDED: "[completed]", State.DEAD: "[failed]", State.CANCELED: "[canceled]"}
+    return words.get(record["state"], "[queued; not started]")

@@ -16,6 +16,7 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
@@ -87,6 +88,24 @@ class Progress(NamedTuple):
     value: bytes  # msgpack
 
 
+class Part(NamedTuple):
+    """What a listener has emitted."""
+
+    id: str
+    token: str
+    serial: int  # 1 for the first of the attempt, 2, …: a part that is sent again is known by it
+    value: bytes  # msgpack
+
+
+class Entry(NamedTuple):
+    """What is kept of a job for those who follow it."""
+
+    id: str  # grows from entry to entry
+    kind: str  # state, progress, part or reset
+    value: bytes  # msgpack; of a state a dict with `state` and `error`, of a reset None
+    attempt: int
+
+
 class Swept(NamedTuple):
     """Answer of `sweep`."""
 
@@ -114,6 +133,7 @@ class QueueCounts(NamedTuple):
     paused: bool
     states: dict[State, int]
     stats: dict[str, float]  # counters since the namespace began
+    times: Times
 
 
 class ServerInfo(NamedTuple):
@@ -140,8 +160,27 @@ class Bell(Protocol):
         """Stop waiting."""
 
 
+class News(Protocol):
+    """Hears of all jobs that they ended, emitted or made progress, inside a `with`. A hint: see Watch."""
+
+    def next(self, seconds: float) -> list[tuple[str, str]]:
+        """Return pairs of job id and word; an empty list after so many seconds at most. Raises StoreUnavailable.
+
+        Words: `part`, `progress`, or the state that a job is in now. Not every job tells of states before its end.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
 class Watch(Protocol):
-    """Hears of a job that it ended or made progress, inside a `with`. A hint: what was missed has to be looked up."""
+    """Hears of a job that it ended, emitted or made progress, inside a `with`.
+
+    A hint: what was missed has to be looked up.
+    """
 
     def next(self, seconds: float) -> list[str]:
         """Return what was said of the job; an empty list after so many seconds at most."""
@@ -237,6 +276,9 @@ class Store(Protocol):
     def progress(self, values: Sequence[Progress]) -> Call[int]:
         """Keep what listeners say; returns how many were refused."""
 
+    def emit(self, parts: Sequence[Part]) -> Call[int]:
+        """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
+
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
     ) -> Call[Swept]:
@@ -259,8 +301,17 @@ class Store(Protocol):
         """Stop or go on handing out a queue's jobs; returns how many wait."""
 
     # --- looking ---------------------------------------------------------------------------------------------------
-    def records(self, ids: Sequence[str]) -> list[Record | None]:
-        """Return the records of jobs, None for those that do not exist."""
+    def records(self, ids: Sequence[str], *, values: bool = True) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist.
+
+        `values`: with long messages and results; without, these two may be None though there is something.
+        """
+
+    def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
+        """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`.
+
+        Raises Misuse when that is no id of an entry.
+        """
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
@@ -280,6 +331,12 @@ class Store(Protocol):
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
 
+    def oldest_waiting(self) -> dict[str, float]:
+        """Return for how many seconds the job that waits longest does so, of each queue in which one waits.
+
+        It waits since it was posted, due or given back. Of very many priorities some are not looked at.
+        """
+
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
 
@@ -288,6 +345,9 @@ class Store(Protocol):
 
     def watch(self, job_id: str) -> tuple[State | None, Watch]:
         """Return the state of a job, and a watch that hears of it from then on."""
+
+    def news(self) -> News:
+        """Return what hears of all jobs from now on. Raises StoreUnavailable and NotAllowed."""
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk.

@@ -117,6 +117,11 @@ class Lane:
         return [Held(job.id, job.token) for job in self._supply.all()]
 
     @property
+    def slots(self) -> int:
+        """How many jobs it can run at a time; executors that are still to start count as one each."""
+        return max(self._size, sum(executor.width for executor in self._able()))
+
+    @property
     def busy(self) -> bool:
         """Whether any job is with this lane."""
         return len(self._supply) > 0

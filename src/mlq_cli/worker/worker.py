@@ -252,7 +252,9 @@ class Worker:
             held += lane.held()
         beat = BEAT_BUSY if held else BEAT_IDLE
         self._beat_at = time.monotonic() + min(beat, self._rules.lease / 3)
-        about = {**self._about, "running": len(held), "done": sum(lane.done for lane in self._lanes)}
+        slots = sum(lane.slots for lane in self._lanes if not lane.on_demand)
+        done = sum(lane.done for lane in self._lanes)
+        about = {**self._about, "slots": slots, "running": len(held), "done": done}
         life = max(SILENCE, self._rules.lease)
         return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
 

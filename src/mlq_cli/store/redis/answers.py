@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgpack
+
 from mlq_cli.model.job import State
-from mlq_cli.store.base import Claimed, Claims, Held, Posted, Swept
+from mlq_cli.store.base import Claimed, Claims, Entry, Held, Posted, Swept
 from mlq_cli.store.redis import layout
 
 
@@ -57,6 +59,15 @@ def read_verdicts(answer: list[Any]) -> list[str]:
 def _word(word: bytes) -> str:
     """Return a word, or the state that stands there as a letter."""
     return word.decode() if len(word) > 1 else layout.state_of(word).value
+
+
+def read_entry(entry_id: bytes, fields: list[bytes]) -> Entry:
+    """Read an entry of a job's stream. Of a state stands its letter there, and behind it what went wrong."""
+    kind, value, attempt = layout.entry_of(fields)
+    if kind == "state":
+        state = {"state": layout.state_of(value[:1]).value, "error": value[1:].decode(errors="replace") or None}
+        value = msgpack.packb(state)
+    return Entry(entry_id.decode(), kind, value if kind != "reset" else b"\xc0", attempt)
 
 
 def read_number(answer: list[Any]) -> int:

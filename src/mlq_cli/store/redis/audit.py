@@ -147,7 +147,7 @@ class Audit:
                 self._read([("PERSIST", key)])
         if expected is layout.STATE:
             self._queues.add(values[0])
-        elif expected in (layout.JOB, layout.MSG, layout.RESULT):
+        elif expected in (layout.JOB, layout.MSG, layout.RESULT, layout.STREAM):
             self._jobs += expected is layout.JOB
             listed = values[0].encode(errors="surrogateescape") in self._succeeded
             yield values[0], expected.name, "", "" if listed else NEW

@@ -31,7 +31,7 @@ def option_fields(options: PostOptions) -> list[str | int | float | bytes]:
 def read_record(job_id: str, fields: Mapping[str, bytes]) -> Record:
     """Return the record of a job from the fields of its hash by readable names, message and result among them.
 
-    `score`, which no hash has, is the job's in its state set: until when it runs or waits.
+    What no hash has: `score` is the job's in its state set, until when it runs or waits, and `rank` its place there.
     """
     state = state_of(fields.get("state", b""))
     return Record(
@@ -61,6 +61,8 @@ def read_record(job_id: str, fields: Mapping[str, bytes]) -> Record:
         error=_error(fields),
         error_type=_text(fields, "error_type"),
         traceback=_text(fields, "traceback") or None,
+        position=int(fields["rank"]) if "rank" in fields else None,
+        estimated_wait=None,
     )
 
 

@@ -42,8 +42,8 @@ DEFECTS: Mapping[str, Defect] = {
     ),
     "orphan": Defect(
         Level.WARNING,
-        "1 message or result has no job any more",
-        "{} messages or results have no job any more",
+        "1 message, result or stream has no job any more",
+        "{} messages, results or streams have no job any more",
         "mlq doctor --repair deletes what has no job; such jobs are lost: was Redis told to evict?",
         "deleted; the jobs are lost: was Redis told to evict?",
     ),

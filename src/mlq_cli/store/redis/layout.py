@@ -70,6 +70,14 @@ def _regex(pattern: str) -> re.Pattern[str]:
 JOB = Key("job", "job:<id>", "hash", "the record of a job; fields below", "until forgotten")
 MSG = Key("msg", "msg:<id>", "string", "its message, when over 252 bytes of msgpack", "as the job")
 RESULT = Key("result", "result:<id>", "string", "its result, when over 252 bytes of msgpack", "as the job")
+STREAM = Key(
+    "stream",
+    "stream:<id>",
+    "stream",
+    "what a job emits and how far it says it is, its states beside; only when it does; entries below",
+    "as the job, and an hour after its end",
+    expires=True,
+)
 STATE = Key(
     "state",
     "q:<queue>:<state>",
@@ -80,7 +88,7 @@ STATE = Key(
 #: What is meant by STATE where the state is `succeeded`: such jobs only ever leave from the oldest end.
 SUCCEEDED = "list"
 BELL = Key("bell", "bell:<queue>", "list", "tokens that wake idle workers", "until the queue is found empty")
-STATS = Key("stats", "stats:<queue>", "hash", "counters of the queue; `…_us`: microseconds", "for ever")
+STATS = Key("stats", "stats:<queue>", "hash", "counters, `…_us`: microseconds; and histograms, see below", "for ever")
 NUMBER = Key("number", "id", "string", "the number of the newest job", "for ever")
 QUEUES = Key("queues", "queues", "set", "names of all queues that ever got a job", "for ever")
 PAUSED = Key("paused", "paused", "set", "names of paused queues", "for ever")
@@ -106,10 +114,10 @@ ONCE = Key(
     expires=True,
 )
 
-LAYOUT = (JOB, MSG, RESULT, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
+LAYOUT = (JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
-EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended or made progress", "-")
+EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended, emitted or made progress", "-")
 
 SCORES = {
     "scheduled": "when it is due",
@@ -119,6 +127,15 @@ SCORES = {
     "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
     "dead": "when it ended; kept for ever unless `retention.dead_age` says otherwise",
+}
+
+
+#: What an entry of a job's stream is, in its field `k`; `a` is the attempt, `v` the value.
+ENTRIES = {
+    "state": ("s", "the job is in another state: its letter, then what went wrong, if anything did"),
+    "progress": ("p", "what the listener says of how far it is, as msgpack"),
+    "part": ("e", "what the listener has emitted, as msgpack"),
+    "reset": ("r", "another attempt begins: parts before this do not count any more"),
 }
 
 
@@ -143,10 +160,14 @@ JOB_FIELDS = {
     "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
     "worker": Field("w", "name of the worker that claimed it last"),
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
+    "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
+    "refused_token": Field("kr", "token of an attempt whose outcome came too late, when any: it is counted once"),
     "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),
     "progress": Field("pg", "what the listener said last, as msgpack"),
+    "emitted": Field("x", "parts of the present attempt that were taken into its stream, when there is one"),
+    "streamed": Field("xb", "bytes of parts and progress in its stream, when there is one"),
     "short_result": Field("sr", "text, when the listener gave one"),
     "result": Field("r", "the result as msgpack, when at most 252 bytes; in pieces of 63: `r`, `r1`, `r2`, `r3`"),
     "failures": Field("nf", "attempts that ended in an exception or a timeout"),
@@ -173,7 +194,12 @@ STATES = {
 PIECE = 63
 PIECES = 4  # a longer message or result is a string of its own
 
+#: Upper ends of the buckets of the histograms, in seconds; what is longer falls into one more. Each is a counter of the
+#: queue: `wait_0`, `wait_1`, …, `run_0`, `run_1`, …; those of `wait_` together are how many jobs were claimed.
+BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 36000)
+
 _READABLE = {field.stored: name for name, field in JOB_FIELDS.items()}
+_KINDS = {stored.encode(): kind for kind, (stored, _) in ENTRIES.items()}
 _WORDS = {stored.encode(): state for state, stored in STATES.items()}
 
 
@@ -188,6 +214,12 @@ def state_of(stored: bytes) -> State:
         return _WORDS[stored]
     except KeyError:
         raise MlqError("the record of a job makes no sense", hint="mlq doctor says which") from None
+
+
+def entry_of(fields: Sequence[bytes]) -> tuple[str, bytes, int]:
+    """Return kind, value and attempt of an entry of a stream, as XRANGE answers its fields."""
+    found = dict(zip(fields[::2], fields[1::2], strict=True))
+    return _KINDS[found[b"k"]], found[b"v"], int(found[b"a"])
 
 
 def record_of(flat: Sequence[bytes]) -> dict[str, bytes]:
@@ -235,7 +267,8 @@ def lua_words() -> dict[str, str]:
     """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
     words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
     words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
-    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES)}
+    bounds = ", ".join(f"{seconds * 1e6:.0f}" for seconds in BOUNDS)
+    return words | {"PIECE": str(PIECE), "PIECES": str(PIECES), "BOUNDS": f"{{{bounds}}}"}
 
 
 def wire_format() -> str:
@@ -243,6 +276,7 @@ def wire_format() -> str:
     rows = [f"| `{key.pattern}` | {key.type} | {key.holds} | {key.life} |" for key in (*LAYOUT, EVENTS)]
     scores = [f"| `{state}` | {meaning} |" for state, meaning in SCORES.items()]
     states = [f"| `{state}` | `{stored}` |" for state, stored in STATES.items()]
+    buckets = [f"| {number} | {bound:g} |" for number, bound in enumerate(BOUNDS)] + [f"| {len(BOUNDS)} | longer |"]
     fields = [f"| `{name}` | `{field.stored}` | {field.meaning} |" for name, field in JOB_FIELDS.items()]
     return "\n".join(
         [
@@ -263,11 +297,30 @@ def wire_format() -> str:
             "|---|---|",
             *scores,
             "",
+            "## Entries of a stream",
+            "",
+            "Fields: `k` what it is, `a` the attempt, `v` the value.",
+            "",
+            "| entry | `k` | `v` |",
+            "|---|---|---|",
+            *(f"| `{kind}` | `{stored}` | {meaning} |" for kind, (stored, meaning) in ENTRIES.items()),
+            "",
             "## Fields of a job",
             "",
             "| field | stored as | meaning |",
             "|---|---|---|",
             *fields,
+            "",
+            "## Histograms of a queue",
+            "",
+            "`wait_0` … and `run_0` … of `stats:<queue>` are how many jobs waited, and how many attempts ran, so long:",
+            "",
+            "| bucket | up to seconds |",
+            "|---|---|",
+            *buckets,
+            "",
+            "A job's wait begins when it is posted, when it is due, or when it was given back. `recent_run_us` is what",
+            "an attempt took of late. `claimed` is written no more: it is the sum of `wait_0` and all that follow.",
             "",
             "## States in the field",
             "",

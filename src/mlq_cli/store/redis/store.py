@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
@@ -10,27 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
 
-from mlq_cli.model.errors import MlqError
+from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import (
-    Call,
-    Caller,
-    Claims,
-    Held,
-    Posted,
-    Progress,
-    QueueCounts,
-    ServerInfo,
-    Swept,
-)
+from mlq_cli.store.base import Call, Caller, Claims, Entry, Held, Part, Posted, Progress, QueueCounts, ServerInfo, Swept
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
-    counter,
     pairs,
     read_claims,
+    read_entry,
     read_let_go,
     read_number,
     read_posted,
@@ -41,10 +32,12 @@ from mlq_cli.store.redis.answers import (
 )
 from mlq_cli.store.redis.codec import option_fields, read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
+from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
+from mlq_cli.store.redis.outlook import Outlook
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.talk import RedisTalk
-from mlq_cli.store.redis.waiting import RedisBell, RedisWatch
+from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
@@ -52,6 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE = 500  # records read in one exchange
+_ENTRY = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
 
 class _Here(threading.local):
@@ -69,6 +63,7 @@ class RedisStore:
         self._wire = Wire(endpoint)
         self._prefix = layout.prefix(namespace)
         self._here = _Here()
+        self._outlook = Outlook(self._read, self.workers, namespace)
 
     @property
     def address(self) -> str:
@@ -189,6 +184,10 @@ class RedisStore:
         """Keep what listeners say; returns how many were refused."""
         return Call("progress", [_pack({}), *chain.from_iterable(values)], read_number)
 
+    def emit(self, parts: Sequence[Part]) -> Call[int]:
+        """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
+        return Call("emit", [_pack({}), *chain.from_iterable(parts)], read_number)
+
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
     ) -> Call[Swept]:
@@ -228,33 +227,44 @@ class RedisStore:
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
-    def records(self, ids: Sequence[str]) -> list[Record | None]:
-        """Return the records of jobs, None for those that do not exist."""
+    def records(self, ids: Sequence[str], *, values: bool = True) -> list[Record | None]:
+        """Return the records of jobs, None for those that do not exist; `values`: with long messages and results."""
         found: list[Record | None] = []
         for first in range(0, len(ids), PAGE):
-            found += self._page(ids[first : first + PAGE])
+            found += self._page(ids[first : first + PAGE], values=values)
         return found
 
-    def _page(self, ids: Sequence[str]) -> list[Record | None]:
-        found = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
-        hashes = [layout.record_of(flat) for flat in found]
-        # What is not in the hash: long values beside it, and until when a job runs or waits.
+    def _page(self, ids: Sequence[str], *, values: bool) -> list[Record | None]:
+        answers = self._read([("HGETALL", layout.JOB(self.namespace, job_id)) for job_id in ids])
+        hashes = [layout.record_of(flat) for flat in answers]
+        # What is not in the hash: long values beside it, until when a job runs or waits, its place in the queue.
         wanted: list[tuple[dict[str, bytes], str, Command]] = []
         for job_id, fields in zip(ids, hashes, strict=True):
             if not fields:
                 continue
             state = layout.state_of(fields.get("state", b""))
-            if "msg" not in fields:
+            if values and "msg" not in fields:
                 wanted.append((fields, "msg", ("GET", layout.MSG(self.namespace, job_id))))
-            if state is State.SUCCEEDED and "result" not in fields:
+            if values and state is State.SUCCEEDED and "result" not in fields:
                 wanted.append((fields, "result", ("GET", layout.RESULT(self.namespace, job_id))))
-            if state in (State.RUNNING, State.SCHEDULED):
+            if state in (State.RUNNING, State.SCHEDULED, State.QUEUED):
+                name, command = ("rank", "ZRANK") if state is State.QUEUED else ("score", "ZSCORE")
                 queue = fields.get("queue", b"default").decode()
-                wanted.append((fields, "score", ("ZSCORE", layout.STATE(self.namespace, queue, state), job_id)))
+                wanted.append((fields, name, (command, layout.STATE(self.namespace, queue, state), job_id)))
         for (fields, name, _), value in zip(wanted, self._read([command for *_, command in wanted]), strict=True):
             if value is not None:
                 fields[name] = value
-        return [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
+        found = [read_record(job_id, fields) if fields else None for job_id, fields in zip(ids, hashes, strict=True)]
+        self._outlook.estimate(record for record in found if record is not None)
+        return found
+
+    def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
+        """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`."""
+        if after is not None and not _ENTRY.fullmatch(after):
+            raise Misuse(f"{after!r} is no id of an event", hint="take the id of one that was received")
+        first = "-" if after is None else f"({after}"
+        (found,) = self._read([("XRANGE", layout.STREAM(self.namespace, job_id), first, "+", "COUNT", most)])
+        return [read_entry(*entry) for entry in found]
 
     def states(self, ids: Sequence[str]) -> list[State | None]:
         """Return only the states."""
@@ -291,22 +301,11 @@ class RedisStore:
 
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its numbers, ours last."""
-        queues = self.queues()
-        commands: list[Command] = []
-        for queue in queues:
-            commands.append(("SISMEMBER", layout.PAUSED(self.namespace), queue))
-            commands.append(("HGETALL", layout.STATS(self.namespace, queue)))
-            for state in State:
-                count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
-                commands.append((count, layout.STATE(self.namespace, queue, state)))
-        answers = iter(self._read(commands))
-        counted = []
-        for queue in queues:
-            paused, stats = bool(next(answers)), pairs(next(answers))
-            states = {state: int(next(answers)) for state in State}
-            numbers = dict(counter(name.decode(), float(value)) for name, value in stats.items())
-            counted.append(QueueCounts(queue, paused, states, numbers))
-        return counted
+        return counts_of(self._read, self.namespace, self.queues())
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """Return for how many seconds the job that waits longest does so, of each queue in which one waits."""
+        return oldest_waiting(self._read, self.namespace, self.queues())
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
@@ -327,6 +326,10 @@ class RedisStore:
         """Return the state of a job, and a watch that hears of it from then on."""
         watch = RedisWatch(self._wire, layout.EVENTS(self.namespace), job_id, self._ask_field(job_id, "state"))
         return read_state(watch.answer), watch
+
+    def news(self) -> RedisNews:
+        """Return what hears of all jobs from now on."""
+        return RedisNews(self._wire, layout.EVENTS(self.namespace))
 
     def server(self, largest: int = 0) -> ServerInfo:
         """Return what keeps the jobs, and what about it puts them at risk."""

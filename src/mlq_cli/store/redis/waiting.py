@@ -1,7 +1,8 @@
-"""Two ways to wait on Redis: for work, and for news of a job."""
+"""Ways to wait on Redis: for work, and for news of one job or of all."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -9,7 +10,9 @@ from typing import Any, Self
 
 from mlq_cli.model.errors import StoreUnavailable
 from mlq_cli.store.redis.connect import Wire
-from mlq_cli.store.redis.link import SILENCE, Command, ErrorAnswer, Link
+from mlq_cli.store.redis.link import ANSWER_SECONDS, SILENCE, Command, ErrorAnswer, Link
+
+LISTENED = 15.0  # seconds of silence after which it is asked whether anybody is still there
 
 
 class RedisBell:
@@ -118,4 +121,53 @@ class RedisWatch:
             with suppress(OSError):
                 self._link.leave(self._channel)
                 return self._wire.give_back(self._link)
+        self._link.disconnect()
+
+
+class RedisNews:
+    """Hears the namespace's events, for all jobs. What is said while it is cut off is not heard."""
+
+    def __init__(self, wire: Wire, channel: str) -> None:
+        """Raises MlqError."""
+        self._wire = wire
+        self._link = wire.open()
+        self._asked = False  # whether anybody is there
+        try:
+            self._link.ask(("SUBSCRIBE", channel))
+        except (ErrorAnswer, OSError) as error:
+            self._link.disconnect()
+            raise wire.translate(error) from error
+        except BaseException:
+            self._link.disconnect()
+            raise
+        self._heard_at = time.monotonic()
+
+    def next(self, seconds: float) -> list[tuple[str, str]]:
+        """Return what was said of jobs; an empty list after so many seconds at most."""
+        try:
+            answer = self._link.hear(max(0.0, min(seconds, LISTENED)))
+            now = time.monotonic()
+            if answer is not SILENCE:
+                self._heard_at, self._asked = now, False
+            elif self._asked and now - self._heard_at > LISTENED + ANSWER_SECONDS:
+                raise TimeoutError("no answer in time")
+            elif not self._asked and now - self._heard_at > LISTENED:
+                self._link.send([("PING",)])
+                self._asked = True
+        except OSError as error:
+            raise self._wire.translate(error) from error
+        if self._wire.has_left(self._link):  # a primary that was cut off may live on and say nothing
+            raise StoreUnavailable(f"Redis at {self._wire.address} has another primary now", hint="listen there")
+        if isinstance(answer, ErrorAnswer):
+            raise self._wire.translate(answer)
+        if answer is SILENCE or answer[0] != b"message":
+            return []
+        lines = (line.rpartition(b" ") for line in answer[2].splitlines())
+        return [(job.decode(errors="replace"), word.decode(errors="replace")) for job, _, word in lines]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop listening."""
         self._link.disconnect()

@@ -1,7 +1,7 @@
 --- audit — look whether what is stored of jobs fits together, and repair what needs no guess.
 -- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last),
 --      began: when the walk did; read: by name, the queues whose list of the succeeded was read through after that
---      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`: such a key; or the letter of a state: its set
+--      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`, `stream`: such a key; or the letter of a state: its set
 --      or list), queue, at: of a list's entry its place; of a record `new` when its id was in none of these lists
 -- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
 -- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
@@ -81,26 +81,25 @@ local function judge_entry(id, queue, state, at)
   return job and 'misplaced' or 'ghost'
 end
 
-local function judge_value(id, key)
-  if redis.call('EXISTS', job_key(id)) == 1 or type_of(key) ~= 'string' then
+local function judge_value(id, key, kind)
+  if redis.call('EXISTS', job_key(id)) == 1 or type_of(key) ~= kind then
     return ''
   end
-  if args.repair then
-    redis.call('DEL', key)
-  end
+  if args.repair then redis.call('DEL', key) end
   return 'orphan'
 end
 
 local answer = {'ok'}
 for i = 2, #ARGV, 4 do
-  local id, place, queue, at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local word
+  local id, place, queue, at, word = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if place == 'job' then
     word = judge_record(id, at)
   elseif place == 'msg' then
-    word = judge_value(id, msg_key(id))
+    word = judge_value(id, msg_key(id), 'string')
   elseif place == 'result' then
-    word = judge_value(id, result_key(id))
+    word = judge_value(id, result_key(id), 'string')
+  elseif place == 'stream' then
+    word = judge_value(id, stream_key(id), 'stream')
   else
     word = judge_entry(id, queue, place, at)
   end

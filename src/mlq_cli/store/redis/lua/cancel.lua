@@ -2,7 +2,7 @@
 -- in   ARGV[2 …] ids
 -- out  'ok', word, word, …         for each id: ok, missing, or the letter of the state that does not allow it
 -- moves scheduled | blocked | queued | running → canceled
---@include call drain job move stats bell settle
+--@include call drain job move stats bell stream settle
 
 drain()
 local answer, jobs = {'ok'}, {}

@@ -6,7 +6,7 @@
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats bell settle pulse due frame
+--@include call drain job move stats times bell stream settle pulse due frame
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
@@ -19,7 +19,7 @@ local function hand_out(id, queue, job)
   answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
 end
 
-local lease_until, waited = now + us(args.lease), 0
+local lease_until, waited, waits = now + us(args.lease), 0, {}
 if last and string.sub(last, 1, #head) == head then
   drain()
   for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
@@ -35,8 +35,11 @@ end
 
 local function take(id, queue, job)
   enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
+  if job[EMITTED] then begin_again(id, job) end
   hand_out(id, queue, job)
-  waited = waited + now - (tonumber(job[TIMESTAMP]) or now)
+  local wait = math.max(0, now - (tonumber(job[QUEUED_AT] or job[TIMESTAMP]) or now))
+  waited = waited + wait
+  count_time(waits, wait)
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -55,7 +58,7 @@ local function take_some(queue, room)
     end
   end
   leave_all(queue, QUEUED, got)
-  waited = 0
+  waited, waits = 0, {}
   for i, job in ipairs(jobs) do
     if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
@@ -63,7 +66,7 @@ local function take_some(queue, room)
     end
   end
   if #jobs > 0 then
-    count(queue, 'claimed', #jobs)
+    count_times(queue, 'wait_', waits)  -- all together they are how many were claimed
     count(queue, 'wait_us', waited)
   end
   if some < room and #jobs == some then

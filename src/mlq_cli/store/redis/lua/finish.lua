@@ -5,10 +5,10 @@
 -- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused
 -- and not counted, for its worker may not have heard of it yet. Sending it again is harmless: the token stays with the
 -- job until another claim, and an outcome that was recorded is not recorded twice.
---@include call drain job move stats bell settle trim
+--@include call drain job move stats times bell stream settle trim
 
 local answer = {'ok'}
-local accepted, ended, run_us = {}, {}, {}
+local accepted, ended = {}, {}
 
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
@@ -21,18 +21,14 @@ for i = 2, #ARGV, 7 do
     answer[#answer + 1] = job.id
     answer[#answer + 1] = job.state or 'missing'
     drain()
-    if job.queue and job.state ~= CANCELED then
+    -- It may be sent more than once: an executor's board and pipe both have it, and answers are lost.
+    if job.queue and job.state ~= CANCELED and redis.call('HGET', job_key(job.id), REFUSED_TOKEN) ~= ARGV[i + 1] then
+      redis.call('HSET', job_key(job.id), REFUSED_TOKEN, ARGV[i + 1])
       count(job.queue, 'refused', 1)
     end
   end
 end
 take_out()
-
--- When the listener began: a job that was claimed ahead of its turn began later than its claim. `seconds` is how long
--- the listener ran, by the clock of its own process.
-local function began(seconds)
-  return now - us(seconds)
-end
 
 local function succeed(job, started, first, result)
   if job.error_type then  -- an earlier attempt left its error
@@ -66,21 +62,34 @@ end
 
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
-  ended[queue] = (ended[queue] or 0) + 1
-  run_us[queue] = (run_us[queue] or 0) + us(ARGV[i + 3])
+  local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
+  local of_queue = ended[queue]
+  if not of_queue then
+    of_queue = {jobs = 0, run = 0, longest = 0, times = {}}
+    ended[queue] = of_queue
+  end
+  of_queue.jobs = of_queue.jobs + 1
+  of_queue.run = of_queue.run + run
+  if run > of_queue.longest then
+    of_queue.longest = run
+  end
+  count_time(of_queue.times, run)
   if ARGV[i + 2] == 'done' then
-    succeed(job, began(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
+    -- A job that was claimed ahead of its turn began later than its claim.
+    succeed(job, now - run, ARGV[i + 4], ARGV[i + 5])
   else
     fail(job, ARGV[i + 2], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
   end
 end
 bring_in()
 
-for queue, jobs in pairs(ended) do
-  count(queue, 'run_us', run_us[queue])
+for queue, of_queue in pairs(ended) do
+  count(queue, 'run_us', of_queue.run)
+  count_times(queue, 'run_', of_queue.times)
+  remember_run(queue, of_queue.jobs, of_queue.run, of_queue.longest)
   if has_retention(queue) then
     for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
-      trim(queue, state, jobs + 10)
+      trim(queue, state, of_queue.jobs + 10)
     end
   end
 end

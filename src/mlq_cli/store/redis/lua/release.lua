@@ -2,7 +2,7 @@
 -- in   ARGV[2 …] for each job: id, token;  or, by an operator: queue, limit, client, serial, and nothing in ARGV[2 …]
 -- out  'ok', released
 -- moves running → queued.  The token is dropped, so whatever the old attempt still says is refused.
---@include call once drain job move stats bell settle
+--@include call once drain job move stats bell stream settle
 
 drain()
 local again = args.queue and remembered()
@@ -32,7 +32,7 @@ take_out()
 local back = {}
 for _, job in ipairs(jobs) do
   read_more(job)
-  back_to_queue(job)
+  back_to_queue(job, QUEUED_AT, stamp)
   back[job.queue] = (back[job.queue] or 0) + 1
 end
 bring_in()

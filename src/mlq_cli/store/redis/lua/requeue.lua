@@ -2,7 +2,7 @@
 -- in   client, serial (see lib/once.lua);  ARGV[2 …] ids
 -- out  'ok', word, word, …         for each id: ok, missing, or the letter of the state that does not allow it
 -- moves dead | canceled → queued, with all counters of attempts back at nothing.
---@include call drain once job move stats bell settle
+--@include call drain once job move stats bell stream settle
 
 drain()
 local again = remembered()
@@ -27,7 +27,7 @@ for _, job in ipairs(jobs) do
   redis.call('HDEL', job_key(job.id), SPENT, FAILURES, CRASHES, RETRIES, ERROR, ERROR_TYPE, TRACEBACK,
              WORKER, PROCESSING_STARTED, PROCESSING_FINISHED)
   read_more(job)
-  back_to_queue(job)
+  back_to_queue(job, QUEUED_AT, stamp)
   count(job.queue, 'requeued', 1)
   rung[job.queue] = (rung[job.queue] or 0) + 1
 end

@@ -5,7 +5,7 @@
 --      grace: how long jobs that look lost are still left alone, 0 when none does
 --      next offset: where to look on, or -1 when all has been looked at
 -- moves scheduled → queued, running → queued | dead.  Safe to run twice, and by many at once.
---@include call drain job move stats bell settle pulse due trim
+--@include call drain job move stats bell stream settle pulse due trim
 
 drain()
 local queue, limit = args.queue, args.limit

@@ -28,9 +28,15 @@ end
 
 -- Both ring the bell: whoever calls this takes only what it has room for.
 local function promote(queue, limit)
-  local due = move_out(queue, SCHEDULED, due_ids(queue, SCHEDULED, limit), function(job)
+  local found = redis.call('ZRANGEBYSCORE', state_key(queue, SCHEDULED), '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+  local ids, due_at = {}, {}
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+    due_at[found[i]] = found[i + 1]
+  end
+  local due = move_out(queue, SCHEDULED, ids, function(job)
     read_more(job)
-    back_to_queue(job)
+    back_to_queue(job, QUEUED_AT, due_at[job.id])  -- it waits since then, though nobody has looked
   end)
   ring(queue, due)
   return due
@@ -47,7 +53,7 @@ local function give_back(queue, ids, error_type, message, max_retries)
     if retries > max_retries then
       end_job(job, DEAD, nil, unpack(why))
     else
-      back_to_queue(job, unpack(why))
+      back_to_queue(job, QUEUED_AT, stamp, unpack(why))
     end
   end)
   ring(queue, back)

@@ -57,5 +57,5 @@ local function queued_score(priority, number)
 end
 
 local function forget_job(id)
-  redis.call('DEL', job_key(id), msg_key(id), result_key(id))
+  redis.call('DEL', job_key(id), msg_key(id), result_key(id), stream_key(id))
 end

@@ -7,12 +7,12 @@
 -- What is read of a job for every decision, and what only the rarer ones need. A record without its state counts as
 -- none: an error in the middle of a call would take all its jobs down.
 local function read_job(id)
-  local values = redis.call('HMGET', job_key(id), STATE, TOKEN, QUEUE, CALLBACK, ERROR_TYPE)
+  local values = redis.call('HMGET', job_key(id), STATE, TOKEN, QUEUE, CALLBACK, ERROR_TYPE, EMITTED)
   if not values[1] then
     return {id = id}
   end
   return {id = id, state = values[1], token = values[2], queue = values[3] or 'default', callback = values[4],
-          error_type = values[5]}
+          error_type = values[5], emitted = values[6]}
 end
 
 local FOR_DECISIONS = {SEQ, PRIORITY, SPENT, RETRIES_ALLOWED, FAILURES, CRASHES, RETRIES}
@@ -39,6 +39,9 @@ end
 local function end_job(job, state, short, ...)
   enter(job.id, job.queue, state, now, PROCESSING_FINISHED, stamp, ...)
   count(job.queue, NAMES[state], 1)
+  if job.emitted then
+    tell(job.id, state)
+  end
   if job.callback then
     post_callback(job, state, short)
   end
@@ -52,6 +55,9 @@ end
 local function back_to_queue(job, ...)
   drop_token(job)
   enter(job.id, job.queue, QUEUED, queued_score(job[PRIORITY], number_of(job.id, job[SEQ])), ...)
+  if job.emitted then
+    tell(job.id, QUEUED)
+  end
 end
 
 -- How many attempts are spent when the present one is over and did not succeed.
@@ -73,6 +79,9 @@ local function try_again(job, counter, limit, error_type, message, traceback)
   redis.call('HDEL', job_key(job.id), PROGRESS)
   enter(job.id, job.queue, SCHEDULED, now + us(wait),
         counter, tries, SPENT, spent(job), ERROR_TYPE, error_type, ERROR, message, TRACEBACK, traceback)
+  if job.emitted then
+    tell(job.id, SCHEDULED)
+  end
   count(job.queue, 'retried', 1)
   ring(job.queue, 1)  -- an idle worker may be asleep for longer than this job waits
 end

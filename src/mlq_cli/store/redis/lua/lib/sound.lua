@@ -1,6 +1,6 @@
 -- Whether keys and records are such that the other verbs can work with them. Nothing in here is taken for granted.
 local NUMBERS = {TIMESTAMP, SEQ, PRIORITY, SPENT, RETRIES, FAILURES, CRASHES, RETRIES_ALLOWED, TIMEOUT,
-                 PROCESSING_STARTED, PROCESSING_FINISHED}
+                 PROCESSING_STARTED, PROCESSING_FINISHED, QUEUED_AT}
 local READ = {STATE, QUEUE, MSG, RESULT, unpack(NUMBERS)}
 
 local function type_of(key)

@@ -1,0 +1,28 @@
+"""`GET /metrics`: what Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from mlq_cli.http.metrics import exposition
+from mlq_cli.http.roles import Role, needs
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get(
+    "/metrics",
+    dependencies=[needs(Role.READ)],
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Always, also while Redis is away: then `mlq_redis_up` is 0 and its numbers are missing.",
+            "content": {"text/plain": {}, "application/openmetrics-text": {}},
+        }
+    },
+)
+def metrics(request: Request) -> Response:
+    """Return the numbers of all queues and workers. Not async on purpose: it waits for Redis, in a thread."""
+    body, content_type = exposition(request.app.state.mlq.store, request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})

@@ -1,0 +1,219 @@
+"""What goes in and out over HTTP, as models: for the OpenAPI document, and for checking what comes in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlq_cli.model.job import State
+from mlq_cli.model.options import MAX_RETRIES, YEAR
+
+QUEUE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ANY_QUEUE = r"^(?:_callbacks|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$"
+JOB_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
+OWN_ID = r"^(?:[A-Za-z][A-Za-z0-9._:@-]{0,127}|[0-9]{1,64}[A-Za-z._:@-][A-Za-z0-9._:@-]{0,63})$"  # no mere number
+_PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
+CALLBACK = (
+    rf"^https?://(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{_PORT})?(?:[/?#][!-~]{{0,7000}})?$"
+)
+FUNCTION = r"^[^\x00-\x20\x7f-\xa0]{1,256}$"
+
+QueueName = Annotated[str, Field(pattern=QUEUE, examples=["default"])]
+Seconds = Annotated[float, Field(ge=0, le=YEAR)]
+
+
+class PostBody(BaseModel):
+    """A message and what is to be done with it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"msg": {"arg1": 6, "arg2": 3}}, {"msg": "message", "queue": "slow"}]},
+    )
+
+    msg: Any = Field(description="What the listener gets: any JSON value, nested at most 64 deep.")
+    callback: str | None = Field(None, pattern=CALLBACK, description="URL that is told the outcome.")
+    functions: Annotated[list[Annotated[str, Field(pattern=FUNCTION)]], Field(min_length=1)] | None = Field(
+        None, description="Names of the listeners to run; all of them by default."
+    )
+    queue: QueueName | None = Field(None, description="The line to wait in; `default` by default.")
+    priority: int | None = Field(None, ge=-2047, le=2047, description="Higher is sooner; 0 by default.")
+    delay: Seconds | None = Field(None, description="Seconds before it may run; not beside `at`.")
+    at: float | None = Field(None, ge=0, lt=1e11, description="Unix seconds before which it does not run.")
+    retries: int | None = Field(None, ge=0, le=MAX_RETRIES, description="Reruns after an exception.")
+    timeout: float | None = Field(None, gt=0, le=YEAR, description="Seconds that one attempt may take.")
+    id: str | None = Field(None, pattern=OWN_ID, description="An id of your own; to post it again changes nothing.")
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:mlq:problem:job-not-found"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no job 53"])
+    code: str = Field(description="What programs look at.", examples=["job-not-found"])
+    hint: str | None = Field(None, description="What to do about it.")
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="What is wrong with which part: `pointer` into the body, or `parameter`, and `detail`."
+    )
+
+
+class Summary(BaseModel):
+    """A job without its message, its result and its traceback. Instants are Unix seconds on Redis' clock."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(examples=["53"])
+    timestamp: float = Field(description="When it was posted.")
+    worker: str | None
+    processing_started: float | None
+    processing_finished: float | None
+    progress: Any = Field(None, description="null queued, 0 started, what the listener says, 100 done, -1 failed.")
+    short_result: str | None
+    callback: str | None
+    retries: int = Field(description="How often it was given back because its worker vanished.")
+    functions: list[str] | None
+    state: State
+    queue: str
+    priority: int
+    attempt: int = Field(description="Runs so far.")
+    due_at: float | None
+    lease_until: float | None
+    timeout: float | None
+    retries_allowed: int | None
+    failures: int
+    crashes: int
+    error: str | None = Field(examples=["ValueError: no such image"])
+    error_type: str | None
+    position: int | None = Field(None, description="How many are before it; null when it is not queued.")
+    estimated_wait: float | None = Field(None, description="Seconds until it may begin; null when nobody can tell.")
+
+
+class Job(Summary):
+    """A job. Bytes are `{"$bytes": base64}`, dates ISO 8601, arrays nested lists."""
+
+    msg: Any = None
+    result: Any = None
+    traceback: str | None
+
+
+class JobPage(BaseModel):
+    """Some of many jobs."""
+
+    jobs: list[Summary]
+    next: str | None = Field(description="Give it as `cursor` to go on; null: these were the last.")
+
+
+class DeadJob(Summary):
+    """A job that gave up."""
+
+    traceback: str | None
+
+
+class DeadPage(BaseModel):
+    """Some of many dead jobs."""
+
+    jobs: list[DeadJob]
+    next: str | None
+
+
+class Queue(BaseModel):
+    """A queue at a glance."""
+
+    model_config = ConfigDict(extra="allow")
+
+    queue: str
+    paused: bool
+    states: dict[State, int] = Field(description="Jobs by their state.")
+    stats: dict[str, float] = Field(description="Counters since the namespace began.")
+    rates: dict[str, float | None] = Field(description="Jobs a second: posted, succeeded, dead.")
+
+
+class Queues(BaseModel):
+    """All queues, our own ones last."""
+
+    queues: list[Queue]
+
+
+class Worker(BaseModel):
+    """What a living worker says of itself."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
+class Workers(BaseModel):
+    """The workers that are alive."""
+
+    workers: list[Worker]
+
+
+class Function(BaseModel):
+    """A listener that some worker runs."""
+
+    name: str
+    workers: int = Field(description="How many workers run it.")
+
+
+class Functions(BaseModel):
+    """The listeners that run somewhere."""
+
+    functions: list[Function]
+
+
+class Schedules(BaseModel):
+    """Recurring jobs."""
+
+    schedules: list[dict[str, Any]]
+
+
+class Stats(BaseModel):
+    """The namespace at a glance."""
+
+    namespace: str
+    server: dict[str, Any]
+    queues: list[Queue]
+    workers: int
+    rates: dict[str, float | None]
+
+
+class Moved(BaseModel):
+    """How many jobs were concerned."""
+
+    jobs: int
+
+
+class RetryBody(BaseModel):
+    """Which dead jobs to run again: these, or all of a kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"ids": ["53"]}]})
+
+    ids: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(min_length=1, max_length=1000)] | None = None
+    all: bool | None = Field(None, description="All dead jobs, callbacks not among them; not beside `ids`.")
+    queue: Annotated[str, Field(pattern=ANY_QUEUE)] | None = Field(None, description="Of all, those of this queue.")
+    error_type: str | None = Field(None, min_length=1, max_length=256, description="Of all, those with this error.")
+
+
+class Retried(BaseModel):
+    """How many will run again."""
+
+    retried: int
+
+
+class PurgeBody(BaseModel):
+    """Whose dead jobs to throw away."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"queue": "default"}]})
+
+    queue: Annotated[str, Field(pattern=ANY_QUEUE)] | None = Field(None, description="Only of this queue.")
+
+
+class Purged(BaseModel):
+    """How many were thrown away."""
+
+    purged: int

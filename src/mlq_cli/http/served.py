@@ -1,0 +1,31 @@
+"""What a request finds behind the routes: the queue, the desk, the hub. One for each process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from mlq_cli.http.desk import Desk
+from mlq_cli.mlq import MLQ
+
+if TYPE_CHECKING:
+    from mlq_cli.http.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One namespace, served."""
+
+    mlq: MLQ
+    desk: Desk
+    hub: Hub
+    stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
+
+
+def served(request: Request) -> Served:
+    """Return what a request is about."""
+    found: Served = request.scope["app"].state.served
+    return found

@@ -1,0 +1,100 @@
+"""The numbers of queues: jobs by state, counters, histograms, how long the oldest job waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mlq_cli.model.job import State
+from mlq_cli.model.times import Histogram, Times
+from mlq_cli.store.base import QueueCounts
+from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.answers import counter, pairs
+from mlq_cli.store.redis.link import Command
+
+Read = Callable[[Sequence[Command]], list[Any]]
+
+BANDS = 8  # priorities of a queue that are looked at for the job that waits longest
+HEADS = 10  # jobs at the head of each: what was delayed stands before others, and has not waited for longer
+_BAND = 1 << 41  # as in lib/job.lua: a band's scores end before those of the next begin
+
+
+def counts_of(read: Read, namespace: str, queues: Sequence[str]) -> list[QueueCounts]:
+    """Return these queues with their numbers."""
+    commands: list[Command] = []
+    for queue in queues:
+        commands.append(("SISMEMBER", layout.PAUSED(namespace), queue))
+        commands.append(("HGETALL", layout.STATS(namespace, queue)))
+        for state in State:
+            count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
+            commands.append((count, layout.STATE(namespace, queue, state)))
+    answers = iter(read(commands))
+    counted = []
+    for queue in queues:
+        paused, stats = bool(next(answers)), pairs(next(answers))
+        states = {state: int(next(answers)) for state in State}
+        numbers = {name.decode(): float(value) for name, value in stats.items()}
+        counted.append(QueueCounts(queue, paused, states, *_sorted(numbers)))
+    return counted
+
+
+def _sorted(numbers: dict[str, float]) -> tuple[dict[str, float], Times]:
+    """Return the counters as users see them, and the times apart from them."""
+    wait, run = _buckets(numbers, "wait"), _buckets(numbers, "run")
+    if claimed := sum(wait):
+        numbers["claimed"] = numbers.get("claimed", 0.0) + claimed  # a worker of an earlier version writes it itself
+    recent = recent_run(numbers.pop("recent_run_us", None), numbers.get("run_us", 0.0), sum(run))
+    stats = dict(counter(name, value) for name, value in numbers.items())
+    waited = Histogram(layout.BOUNDS, wait, stats.get("wait_seconds", 0.0))
+    ran = Histogram(layout.BOUNDS, run, stats.get("run_seconds", 0.0))
+    return stats, Times(waited, ran, recent)
+
+
+def _buckets(numbers: dict[str, float], kind: str) -> tuple[int, ...]:
+    """Take the buckets of one histogram out of the numbers."""
+    return tuple(int(numbers.pop(f"{kind}_{number}", 0)) for number in range(len(layout.BOUNDS) + 1))
+
+
+def recent_run(recent: float | None, total: float, attempts: float) -> float | None:
+    """Return the seconds that an attempt takes of late, from microseconds; None when none has ended.
+
+    Brief ones are looked at now and then only: until that has happened, it is what they took on the whole.
+    """
+    if recent is not None:
+        return recent / 1e6
+    return total / attempts / 1e6 if attempts else None
+
+
+def oldest_waiting(read: Read, namespace: str, queues: Iterable[str]) -> dict[str, float]:
+    """Return for how many seconds the job that waits longest does so, of each queue in which one waits.
+
+    Within a priority it stands at the head, or near it.
+    """
+    heads: dict[str, list[bytes]] = {queue: [] for queue in queues}
+    above: Mapping[str, str] = dict.fromkeys(heads, "-inf")
+    for _ in range(BANDS):
+        keys = [layout.STATE(namespace, queue, State.QUEUED) for queue in above]
+        asked: list[Command] = [
+            ("ZRANGEBYSCORE", key, low, "+inf", "WITHSCORES", "LIMIT", 0, HEADS)
+            for key, low in zip(keys, above.values(), strict=True)
+        ]
+        found = dict(zip(above, read(asked) if asked else [], strict=True))
+        for queue, flat in found.items():
+            heads[queue] += flat[::2]
+        above = {queue: _below_band(float(flat[1])) for queue, flat in found.items() if flat}
+    ids = [(queue, job_id) for queue in heads for job_id in heads[queue]]
+    if not ids:
+        return {}
+    fields = (layout.field("timestamp"), layout.field("queued_at"))
+    look: list[Command] = [("HMGET", layout.JOB(namespace, job_id.decode()), *fields) for _, job_id in ids]
+    time, *answers = read([("TIME",), *look])
+    now, oldest = int(time[0]) * 1e6 + int(time[1]), dict[str, float]()
+    for (queue, _), (posted_at, queued_at) in zip(ids, answers, strict=True):
+        if since := queued_at or posted_at:
+            oldest[queue] = max(oldest.get(queue, 0.0), (now - float(since)) / 1e6)
+    return oldest
+
+
+def _below_band(score: float) -> str:
+    """Return where the priority band begins that comes after the one of this score."""
+    return f"{(score // _BAND + 1) * _BAND:.0f}"
