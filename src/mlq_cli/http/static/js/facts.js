@@ -26,19 +26,23 @@ export function facts(place, job) {
     ["Timeout", job.timeout ? duration(job.timeout) : null],
     ["Callback", job.callback ? withoutPassword(job.callback) : null],
   ].map(([name, value, href]) => ({ name, value, href }));
-  each(place, all.filter(({ value }) => value && (value.at === undefined || value.at)), ({ name }) => name, fact);
+  each(place, all.filter(({ value }) => isInstant(value) ? value.at : value), ({ name }) => name, fact);
 }
 
 function fact({ name, value, href }) {
-  const shown = value.at !== undefined ? when(value.at) : href ? h("a", { href, class: "said" }) : h("span", { class: "said" });
+  const shown = isInstant(value) ? when(value.at) : href ? h("a", { href, class: "said" }) : h("span", { class: "said" });
   return {
     node: h("div", {}, h("dt", {}, name), h("dd", {}, shown)),
     update(now) {
-      if (now.value.at !== undefined) setWhen(shown, now.value.at);
+      if (isInstant(now.value)) setWhen(shown, now.value.at);
       else say(shown, now.value);
       if (now.href) set(shown, "href", now.href);
     },
   };
+}
+
+function isInstant(value) {
+  return value !== null && typeof value === "object";
 }
 
 function list(values) {

@@ -11,7 +11,7 @@ const COLUMNS = [
 
 /** Return the table of jobs and its body, to be filled with `jobRow`s. */
 export function jobTable(caption) {
-  return table(caption, COLUMNS);
+  return table(caption, COLUMNS, "lines");
 }
 
 /** Return the row of a job: `{node, update(job)}`. */
@@ -24,7 +24,7 @@ export function jobRow(job) {
   const says = h("span", { class: "said" });
   const node = h("tr", { role: "row" },
     cell("Job", jobLink(job.id)), cell("State", state.node), cell("Queue", queue), cell("Progress", bar.node, { kind: "wide" }),
-    cell("Posted", posted), cell("Took", took, { right: true }), cell("Says", says, { kind: "says" }));
+    cell("Posted", posted, { kind: "at" }), cell("Took", took, { right: true }), cell("Says", says, { kind: "says" }));
   return {
     node,
     update(now) {

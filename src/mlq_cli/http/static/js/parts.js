@@ -65,11 +65,11 @@ export function empty(sentence, ...commands) {
 }
 
 /** Return a table: `columns` are `{name, right, key}`; its body is returned too, to be filled. */
-export function table(caption, columns) {
+export function table(caption, columns, kind = "") {
   const head = columns.map(({ name, right, hide }) =>
     h("th", { scope: "col", class: right ? "right" : "" }, hide ? h("span", { class: "unseen" }, name) : name));
   const body = h("tbody", { role: "rowgroup" });
-  const node = h("table", { class: "cards", role: "table" },
+  const node = h("table", { class: `cards ${kind}`.trim(), role: "table" },
     h("caption", { class: "unseen" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...head)), body);
   return { node, body };

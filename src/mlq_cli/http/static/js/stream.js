@@ -9,7 +9,7 @@ const NODES = 2000;
 /** Return `{node, add(part), reset()}`; hidden while there is nothing. Keeps the last of what came, not all. */
 export function partStream() {
   const body = h("pre", { class: "said value stream", tabindex: 0 });
-  const told = h("span", { class: "muted" });
+  const told = h("span", { class: "muted small" });
   const node = h("section", { hidden: true }, h("div", { class: "head" }, h("h2", {}, "Parts"), told), body);
   let number = 0;
   let characters = 0;

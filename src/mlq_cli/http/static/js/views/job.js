@@ -46,7 +46,7 @@ export function job(place, app) {
     whileSeen(async (seen) => {
       let over = false;
       const onEvent = (event) => {
-        over = heard(event, page, show);
+        over = heard(event, page, show, known) ?? over;
         if (over) load();
       };
       await follow(jobPath(id, "/events"), { onEvent, ended: () => over, signal: seen, place: heardUpTo }).catch(() => {});
@@ -70,31 +70,32 @@ export function job(place, app) {
   listen(); // also of a job that has ended: what it handed out is told once more
 }
 
-/** Take one event; returns whether the job has ended with it. */
-function heard({ id, kind, data }, page, show) {
+/** Take one event; returns whether the job has ended, null when it says nothing about that. */
+function heard({ id, kind, data }, page, show, known) {
   const value = parse(data);
+  const past = ended(known?.state); // what is told once more of a job that has ended changes nothing about it
   const at = /^\d{12,14}-\d+$/.test(id || "") ? Number(id.split("-")[0]) : Date.now();
   switch (kind) {
     case "state":
-      show(value);
+      if (!past) show(value);
       if (!ended(value.state)) page.history.heard(at, `${value.state} ${value.attempt || 1}`, value.state, value.state);
       return ended(value.state);
     case "progress":
-      show({ progress: value });
-      page.history.heard(at, "progress", `says ${brief(value, 80)}`);
-      return false;
+      if (!past) show({ progress: value });
+      page.history.heard(at, "progress", `progress ${brief(value, 80)}`);
+      return null;
     case "position":
-      show(value);
-      return false;
+      if (!past) show(value);
+      return null;
     case "part":
       page.parts.add(value);
-      return false;
+      return null;
     case "reset":
       page.parts.reset();
       page.history.heard(at, `reset ${id}`, "begun anew; parts so far are void");
-      return false;
+      return null;
     default:
-      return false;
+      return null;
   }
 }
 

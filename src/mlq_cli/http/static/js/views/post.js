@@ -12,7 +12,7 @@ export function post(place, { signal }) {
   const wrong = h("p", { class: "wrong", id: "message-wrong", role: "alert" });
   const queue = h("input", { id: "queue", value: "default", autocomplete: "off", spellcheck: "false", maxlength: 64 });
   const priority = h("input", { id: "priority", type: "number", value: 0, min: -2047, max: 2047, step: 1 });
-  const retries = h("input", { id: "retries", type: "number", min: 0, step: 1, placeholder: "as the worker says" });
+  const retries = h("input", { id: "retries", type: "number", min: 0, step: 1, placeholder: "default" });
   const functions = h("select", { id: "function" }, h("option", { value: "" }, "all of the worker"));
   get("functions", {}, { signal }).then(({ functions: found }) => {
     functions.append(...found.map(({ name }) => h("option", { value: name }, name)));
