@@ -47,7 +47,10 @@ export function say(node, text) {
 
 /** Make `children` all that a node holds. */
 export function put(node, ...children) {
-  node.replaceChildren(...children.flat().filter(Boolean));
+  const wanted = children.flat().filter(Boolean);
+  const there = node.childNodes;
+  if (there.length === wanted.length && wanted.every((child, index) => child === there[index])) return; // focus stays
+  node.replaceChildren(...wanted);
 }
 
 const rows = new WeakMap();

@@ -136,7 +136,7 @@ function frame(id) {
       failed.hidden = !bad;
       say(error, bad ? now.error : "");
       trace.update(bad ? now.traceback : null);
-      const done = now.state === "succeeded" && now.result !== undefined;
+      const done = now.state === "succeeded" && now.result !== undefined && now.processing_finished;
       result.update(done && String(now.processing_finished), now.result, () => [shortResult(now), saveButton(id)]);
       message.update(now.msg !== undefined && "as posted", now.msg);
       if (ended(now.state)) parts.end();

@@ -1,10 +1,9 @@
-// The first view: totals, queues, and the latest jobs.
+// The first view: totals, queues, and what runs and has run.
 
-import { get, send } from "../api.js";
+import { send } from "../api.js";
 import { each, h, put, say, set } from "../dom.js";
 import { count, duration, rate } from "../format.js";
-import { jobRow, jobTable } from "../jobrow.js";
-import { atMost } from "../live.js";
+import { latest } from "../latest.js";
 import { tell } from "../notices.js";
 import { watchOverview } from "../overview.js";
 import { button, cell, empty, table } from "../parts.js";
@@ -16,7 +15,6 @@ const COLUMNS = [
   { name: "Succeeded", right: true }, { name: "Dead", right: true }, { name: "Oldest waits", right: true },
   { name: "In / out" }, { name: "Action", hide: true },
 ];
-const LATEST = 8;
 const CURVE = "Jobs posted (area) and succeeded (line) in the last three minutes";
 
 /** Show the overview in `place`. */
@@ -24,10 +22,10 @@ export function overview(place, app) {
   const totals = h("dl", { class: "totals" });
   const queues = table("Queues", COLUMNS);
   const queuePlace = h("div", {}, queues.node);
-  const latest = jobTable("Latest jobs");
-  const latestPlace = h("div", {});
-  put(place, h("h1", { class: "unseen" }, "Overview"), totals,
-    section("Queues", queuePlace), section("Latest jobs", latestPlace, h("a", { href: "#/jobs" }, "All jobs")));
+  const jobs = latest(app);
+  put(place, h("h1", { class: "unseen" }, "Overview"), totals, section("Queues", queuePlace),
+    section("Running", jobs.running, h("a", { href: address("jobs", { state: "running" }) }, "All that run")),
+    section("Ended last", jobs.ended, h("a", { href: "#/jobs" }, "All jobs")));
 
   const showQueues = (now) => {
     each(totals, figures(now), ({ name }) => name, figure);
@@ -35,17 +33,9 @@ export function overview(place, app) {
     each(queues.body, rows, ({ queue }) => queue, queueRow);
     put(queuePlace, rows.length ? queues.node : newcomer(now));
   };
-  const showLatest = atMost(1000, async () => {
-    if (document.hidden || app.signal.aborted) return;
-    const { jobs } = await get("jobs", { limit: LATEST }, { signal: app.signal });
-    each(latest.body, jobs, ({ id }) => id, jobRow);
-    put(latestPlace, jobs.length ? latest.node : h("p", { class: "muted" }, "None yet."));
-  });
   watchOverview(app, showQueues);
-  app.live.on("jobs", showLatest, app.signal);
   const timer = setInterval(() => app.live.overview && showQueues(app.live.overview), 2000);
   app.signal.addEventListener("abort", () => clearInterval(timer));
-  showLatest();
 }
 
 function section(title, content, more = null) {
