@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -10,10 +11,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlq_cli.http.problems import PROBLEM, Problem
+from mlq_cli.http.problems import PROBLEM
 from mlq_cli.http.results import is_known
 from mlq_cli.http.schemas import JOB_ID
-from mlq_cli.http.schemas import Problem as ProblemSchema
 from mlq_cli.model.job import Record
 from mlq_cli.model.jsonable import to_json
 
@@ -37,9 +37,9 @@ RecordId = Path(description="The id of a job.", pattern=JOB_ID, examples=["53"])
 HEADERS = {"cache-control": "private, no-cache", "x-content-type-options": "nosniff"}
 
 
-def document(value: Any, status: int = 200, **headers: str) -> Response:
+def document(value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Return a value as JSON."""
-    return Response(to_json(value), status, HEADERS | headers, "application/json")
+    return Response(to_json(value), 200, {**HEADERS, **(headers or {})}, "application/json")
 
 
 def tagged(request: Request, body: bytes, **headers: str) -> Response:
@@ -113,11 +113,3 @@ def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Describe the body of a request, for `openapi_extra`."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
-def no_such(code: str, said: str) -> Problem:
-    """Return the problem of something that does not exist."""
-    return Problem(404, code, said)
-
-
-SCHEMAS: tuple[type[BaseModel], ...] = (ProblemSchema,)

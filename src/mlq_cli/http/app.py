@@ -19,9 +19,10 @@ from mlq_cli.http.desk import Desk
 from mlq_cli.http.heads import Heads
 from mlq_cli.http.hub import Hub
 from mlq_cli.http.openapi import TAGS, describe
+from mlq_cli.http.overview import Overview
 from mlq_cli.http.problems import of_error, problem
 from mlq_cli.http.roles import ROLE
-from mlq_cli.http.routes import jobs, posting
+from mlq_cli.http.routes import jobs, lists, metrics, operations, posting, server
 from mlq_cli.http.served import Served
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.errors import MlqError, NotAllowed
@@ -29,7 +30,7 @@ from mlq_cli.model.settings import Server
 
 log = logging.getLogger("mlq.http")
 
-ROUTERS = (posting.router, jobs.router)
+ROUTERS = (posting.router, lists.router, jobs.router, operations.router, metrics.router, server.router)
 
 
 def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
@@ -45,7 +46,7 @@ def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
         desk.start()
         hub = Hub(mlq.store, desk, app.state.stopping)
         hub.start()
-        app.state.served = Served(mlq, desk, hub, app.state.stopping)
+        app.state.served = Served(mlq, desk, hub, Overview(mlq), app.state.stopping)
         try:
             yield
         finally:
@@ -70,9 +71,9 @@ def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
         },
     )
     app.state.stopping = asyncio.Event()
-    app.state.settings = settings
+    app.state.settings, app.state.mlq = settings, mlq
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # `include_router` would look them up twice for each request
     describe(app)
     app.add_middleware(Heads)
     return app

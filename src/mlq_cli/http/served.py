@@ -13,6 +13,7 @@ from mlq_cli.mlq import MLQ
 
 if TYPE_CHECKING:
     from mlq_cli.http.hub import Hub
+    from mlq_cli.http.overview import Overview
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Served:
     mlq: MLQ
     desk: Desk
     hub: Hub
+    overview: Overview
     stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
 
 

@@ -136,6 +136,15 @@ class QueueCounts(NamedTuple):
     times: Times
 
 
+class Place(NamedTuple):
+    """Where a page of ids has ended."""
+
+    state: str
+    queue: str
+    at: str  # in the set of that state and queue, by its own reckoning
+    id: str
+
+
 class ServerInfo(NamedTuple):
     """What keeps the jobs, and what is wrong with it."""
 
@@ -323,6 +332,14 @@ class Store(Protocol):
         """Return ids by queue and state; None means all queues, or no limit.
 
         Of each set the newest first; those of queued jobs by their place, and with a limit from both ends of the line.
+        """
+
+    def page(
+        self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
+    ) -> tuple[list[str], Place | None]:
+        """Return ids behind a place, at most so many, and the place to go on from; None when these were the last.
+
+        By state, then by queue. Jobs that stay where they are come once each, however others move meanwhile.
         """
 
     def queues(self) -> list[str]:

@@ -263,6 +263,11 @@ def members(namespace: str, queue: str, state: State, most: int | None = None) -
     return command, STATE(namespace, queue, state), 0, -1 if most is None else most - 1
 
 
+def count(namespace: str, queue: str, state: State) -> tuple[str, str]:
+    """Return the command that counts the jobs in a state."""
+    return "LLEN" if state is State.SUCCEEDED else "ZCARD", STATE(namespace, queue, state)
+
+
 def lua_words() -> dict[str, str]:
     """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
     words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}

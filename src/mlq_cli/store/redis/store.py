@@ -16,7 +16,20 @@ from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Retention, Rules
-from mlq_cli.store.base import Call, Caller, Claims, Entry, Held, Part, Posted, Progress, QueueCounts, ServerInfo, Swept
+from mlq_cli.store.base import (
+    Call,
+    Caller,
+    Claims,
+    Entry,
+    Held,
+    Part,
+    Place,
+    Posted,
+    Progress,
+    QueueCounts,
+    ServerInfo,
+    Swept,
+)  # fmt: skip
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
     pairs,
@@ -35,6 +48,7 @@ from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.outlook import Outlook
+from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.talk import RedisTalk
 from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
@@ -293,6 +307,12 @@ class RedisStore:
             if state is State.QUEUED and limit is not None:
                 commands.append(("ZREVRANGE", key, -limit, -1))
         return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
+
+    def page(
+        self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int
+    ) -> tuple[list[str], Place | None]:
+        """Return ids behind a place, and the place to go on from; None when these were the last."""
+        return Pages(self.namespace, self._read).page(sorted(queues or self.queues()), states, after, most)
 
     def queues(self) -> list[str]:
         """Return the names of all queues that ever got a job, ours last."""

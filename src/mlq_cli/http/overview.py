@@ -1,0 +1,77 @@
+"""The namespace at a glance: queues with their rates, workers, the server; as documents for JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from mlq_cli.http.rates import Sampler
+from mlq_cli.mlq import MLQ
+from mlq_cli.model.settings import mask_url
+from mlq_cli.store.base import QueueCounts
+
+
+class Overview:
+    """Reads, and keeps what rates are made from. Threads may share one."""
+
+    def __init__(self, mlq: MLQ) -> None:
+        self._mlq = mlq
+        self._sampler = Sampler()
+
+    def queues(self) -> list[dict[str, Any]]:
+        """Return all queues. Raises MlqError."""
+        return [self._queue(each) for each in self._counts()]
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the living workers. Raises MlqError."""
+        return [worker_document(each) for each in self._mlq.workers()]
+
+    def functions(self) -> list[dict[str, Any]]:
+        """Return the listeners that living workers run, by name. Raises MlqError."""
+        named = Counter(name for each in self._mlq.workers() for name in each.get("functions", "").split())
+        return [{"name": name, "workers": number} for name, number in sorted(named.items())]
+
+    def stats(self) -> dict[str, Any]:
+        """Return the namespace at a glance. Raises MlqError."""
+        return self._stats(self._counts(), self._mlq.workers())
+
+    def all(self) -> dict[str, Any]:
+        """Return the same with all workers. Raises MlqError."""
+        workers = self._mlq.workers()
+        return {**self._stats(self._counts(), workers), "workers": [worker_document(each) for each in workers]}
+
+    def _stats(self, counts: Sequence[QueueCounts], workers: Sequence[dict[str, str]]) -> dict[str, Any]:
+        info = self._mlq.store.server()
+        return {
+            "namespace": self._mlq.namespace,
+            "server": {"name": info.name, "address": mask_url(self._mlq.store.address), "doubts": info.doubts},
+            "queues": [self._queue(each) for each in counts],
+            "workers": len(workers),
+            "rates": self._sampler.together(),
+        }
+
+    def _counts(self) -> list[QueueCounts]:
+        counts = self._mlq.counts()
+        self._sampler.take(counts)
+        return counts
+
+    def _queue(self, counts: QueueCounts) -> dict[str, Any]:
+        return {
+            "queue": counts.queue,
+            "paused": counts.paused,
+            "states": counts.states,
+            "stats": counts.stats,
+            "rates": self._sampler.of(counts.queue),
+        }
+
+
+def worker_document(worker: dict[str, str]) -> dict[str, Any]:
+    """Return what a worker says of itself; what are numbers, as numbers."""
+    about: dict[str, Any] = dict(worker)
+    for name, value in worker.items():
+        if name != "name" and (name.endswith("_at") or name in ("pid", "executors")):
+            with suppress(ValueError):
+                about[name] = float(value) if name.endswith("_at") else int(value)
+    return about
