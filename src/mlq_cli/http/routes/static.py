@@ -63,15 +63,13 @@ def the_files() -> dict[str, File]:
     return dict(_within(files("mlq_cli.http") / "static", ""))
 
 
-@router.get("/")
-@router.head("/")
+@router.get("/", response_model=None)
 async def page(request: Request) -> Response:
     """Answer with the page."""
     return _answer(request, the_files()["index.html"])
 
 
-@router.get("/" + FOLDER + "{name:path}")
-@router.head("/" + FOLDER + "{name:path}")
+@router.get("/" + FOLDER + "{name:path}", response_model=None)
 async def file(request: Request, name: str) -> Response:
     """Answer with one of the page's files."""
     found = the_files().get(name)

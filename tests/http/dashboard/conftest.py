@@ -1,0 +1,144 @@
+"""The dashboard in a real browser: a server, a page that notes what it must not do, a worker that does as it is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from mlq_cli import MLQ
+from mlq_cli.http.app import make_app
+from mlq_cli.http.roles import ROLE, Role
+from tests_support import wait_until
+
+SHOW = Path(__file__).parent / "importable"
+#: What a page that is attacked would do, noted before any script of the page runs.
+_WATCH = """
+window.noted = [];
+addEventListener("securitypolicyviolation", (event) => noted.push(`${event.violatedDirective} ${event.blockedURI}`));
+for (const name of ["alert", "confirm", "prompt", "open"]) window[name] = () => noted.push(name);
+"""
+
+
+class Served:
+    """The app on a port of its own. `role` is that of whoever brings no token; a token is the name of a role."""
+
+    def __init__(self, mlq: MLQ) -> None:
+        self.role: Role | None = Role.ADMIN
+        self._app = make_app(mlq)
+        self.port = 0
+
+    def start(self) -> None:
+        config = uvicorn.Config(self._with_role, host="127.0.0.1", port=self.port, log_level="warning", lifespan="on")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def stop(self) -> None:
+        self._app.state.stopping.set()
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    async def _with_role(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            token = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+            scope[ROLE] = {"": self.role}.get(token, Role.__members__.get(token.upper()))
+        await self._app(scope, receive, send)
+
+
+@pytest.fixture
+def served(mlq: MLQ) -> Iterator[Served]:
+    made = Served(mlq)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium that is installed here; playwright's own is not asked for."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        pytest.skip("no Chromium is installed here")
+    with sync_playwright() as playwright:
+        # Root may not have the sandbox.
+        launched = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        yield launched
+        launched.close()
+
+
+class Tab:
+    """One page, and what it did that it must not do."""
+
+    def __init__(self, context: BrowserContext, served: Served) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(15_000)
+        self._served = served
+        self.trouble: list[str] = []
+        self.page.add_init_script(_WATCH)
+        self.page.on("pageerror", lambda error: self.trouble.append(f"error {error}"))
+        self.page.on("console", self._console)
+        self.page.on("dialog", lambda dialog: (self.trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        context.on("request", self._request)
+
+    def go(self, hash_: str) -> Page:
+        """Show a view."""
+        self.page.goto(f"{self._served.url}{hash_}")
+        return self.page
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and "Content Security Policy" in message.text:
+            self.trouble.append(message.text)
+
+    def _request(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.netloc != f"127.0.0.1:{self._served.port}" and parts.scheme not in ("blob", "data"):
+            self.trouble.append(f"request {request.url}")
+
+    def blame(self) -> list[str]:
+        """Return all that it did."""
+        return self.trouble + self.page.evaluate("noted")
+
+
+@pytest.fixture
+def open_tab(browser: Browser, served: Served) -> Iterator[Callable[..., Tab]]:
+    """Return what opens a tab: `open_tab(width=390, color_scheme="dark")`; in the end none has done what it must not."""
+    contexts: list[BrowserContext] = []
+    tabs: list[Tab] = []
+
+    def opened(width: int = 1280, height: int = 800, **options: Any) -> Tab:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        tabs.append(Tab(contexts[-1], served))
+        return tabs[-1]
+
+    yield opened
+    blamed = [each for tab in tabs for each in tab.blame()]
+    for context in contexts:
+        context.close()
+    assert not blamed
+
+
+@pytest.fixture
+def tab(open_tab: Callable[..., Tab]) -> Tab:
+    return open_tab()
+
+
+@pytest.fixture
+def act(start_worker: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what starts a worker whose listener does what each message says."""
+    return lambda **options: start_worker("show:act", paths=(str(SHOW),), **options)
