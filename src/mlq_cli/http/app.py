@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mlq_cli import __version__
+from mlq_cli.http.board import Board
 from mlq_cli.http.bodies import invalid, pointer
 from mlq_cli.http.desk import Desk
 from mlq_cli.http.heads import Heads
@@ -22,7 +23,7 @@ from mlq_cli.http.openapi import TAGS, describe
 from mlq_cli.http.overview import Overview
 from mlq_cli.http.problems import of_error, problem
 from mlq_cli.http.roles import ROLE
-from mlq_cli.http.routes import jobs, lists, metrics, operations, posting, server
+from mlq_cli.http.routes import events, jobs, lists, metrics, operations, posting, server
 from mlq_cli.http.served import Served
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.errors import MlqError, NotAllowed
@@ -30,7 +31,7 @@ from mlq_cli.model.settings import Server
 
 log = logging.getLogger("mlq.http")
 
-ROUTERS = (posting.router, lists.router, jobs.router, operations.router, metrics.router, server.router)
+ROUTERS = (posting.router, lists.router, jobs.router, events.router, operations.router, metrics.router, server.router)
 
 
 def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
@@ -46,7 +47,9 @@ def make_app(mlq: MLQ, *, settings: Server | None = None) -> FastAPI:
         desk.start()
         hub = Hub(mlq.store, desk, app.state.stopping)
         hub.start()
-        app.state.served = Served(mlq, desk, hub, Overview(mlq), app.state.stopping)
+        overview = Overview(mlq)
+        app.state.served = Served(mlq, desk, hub, overview, app.state.stopping)
+        app.state.board = Board(desk, hub, overview)
         try:
             yield
         finally:

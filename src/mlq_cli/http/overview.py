@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +11,9 @@ from typing import Any
 from mlq_cli.http.rates import Sampler
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.settings import mask_url
-from mlq_cli.store.base import QueueCounts
+from mlq_cli.store.base import QueueCounts, ServerInfo
+
+SERVER_SECONDS = 30.0  # for which what Redis says of itself is taken to hold
 
 
 class Overview:
@@ -19,6 +22,7 @@ class Overview:
     def __init__(self, mlq: MLQ) -> None:
         self._mlq = mlq
         self._sampler = Sampler()
+        self._server: tuple[float, ServerInfo] | None = None  # and when it was asked
 
     def queues(self) -> list[dict[str, Any]]:
         """Return all queues. Raises MlqError."""
@@ -43,7 +47,10 @@ class Overview:
         return {**self._stats(self._counts(), workers), "workers": [worker_document(each) for each in workers]}
 
     def _stats(self, counts: Sequence[QueueCounts], workers: Sequence[dict[str, str]]) -> dict[str, Any]:
-        info = self._mlq.store.server()
+        now = time.monotonic()
+        if self._server is None or now - self._server[0] > SERVER_SECONDS:
+            self._server = now, self._mlq.store.server()
+        info = self._server[1]
         return {
             "namespace": self._mlq.namespace,
             "server": {"name": info.name, "address": mask_url(self._mlq.store.address), "doubts": info.doubts},
