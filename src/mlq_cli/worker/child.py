@@ -19,17 +19,19 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from mlq_cli.model.errors import MlqError, TooLarge
+from mlq_cli.model.errors import Misuse, MlqError, TooLarge
 from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Context, Job, jobs_in
 from mlq_cli.worker.failure import described, user_frames
+from mlq_cli.worker.generators import Gathered, drain, drain_async
 from mlq_cli.worker.line import Receiver
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
@@ -69,6 +71,14 @@ class Executing:
         """Send one frame to the worker."""
         with self._lock:
             self._outcomes.sendall(self._pack(frame))
+
+    def tell_part(self, job: Job, packed: bytes) -> None:
+        """Send the next part of a job to the worker. They leave in the order of their numbers. Raises Misuse."""
+        if os.getpid() != self._pid:
+            raise Misuse("a process that the listener has forked cannot emit", hint="emit in the one that runs the job")
+        with self._lock:
+            job.emitted += 1
+            self._outcomes.sendall(self._pack(("part", job.id, job.token, job.emitted, packed)))
 
     def run(self) -> None:
         """Run jobs until told to stop, or until it is time to be replaced."""
@@ -140,11 +150,13 @@ class Executing:
             chosen = choose(self.listeners, job.functions)
             if not chosen:
                 return self._unknown(job)
-            context = Context(job, msg, self._worker, self.tell, began)
+            context = Context(job, msg, self._worker, self, began)
             for listener in chosen:
                 value = listener.call(msg, context)
-                if listener.is_async:  # it came when this executor had already begun to run one job at a time
-                    value = _complete(value)
+                if type(value) is GeneratorType:
+                    value = drain(value, context, self._limit)
+                elif listener.is_async:  # it came when this executor had already begun to run one job at a time
+                    value = _complete(self._awaited(value, context))
             self._end_if_forked()
             return self._done(job, value, began)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
@@ -228,18 +240,26 @@ class Executing:
         try:
             msg = unpack(job.packed_msg)
             chosen = choose(self.listeners, job.functions)
-            context = Context(job, msg, self._worker, self.tell, began)
+            context = Context(job, msg, self._worker, self, began)
             value = None
             for listener in chosen:
                 value = listener.call(msg, context)
-                if listener.is_async:
-                    value = await value
+                if type(value) is GeneratorType:
+                    value = drain(value, context, self._limit)
+                elif listener.is_async:
+                    value = await self._awaited(value, context)
             self._end_if_forked()
             answer = self._done(job, value, began) if chosen else self._unknown(job)
         except BaseException as error:
             self._end_if_forked(error)
             answer = self._failed(job, error, began)
         self.tell(answer)
+
+    async def _awaited(self, value: Any, context: Context) -> Any:
+        """Return what an async listener gives in the end."""
+        if isinstance(value, AsyncGeneratorType):
+            return await drain_async(value, context, self._limit)
+        return await value
 
     def _end_if_forked(self, error: BaseException | None = None) -> None:
         """End this process when it is a copy that the listener has forked and that came out of it too.
@@ -268,7 +288,8 @@ class Executing:
                 if self._limit is not None and len(short) > self._limit:
                     raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
             value = value[1]
-        result = pack(value, limit=self._limit, what="result")
+        gathered = type(value) is Gathered
+        result = value.packed() if gathered else pack(value, limit=self._limit, what="result")
         return (Kind.DONE.value, job.id, job.token, time.monotonic() - began, short, result, b"")
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import msgpack
 
+from mlq_cli.model.errors import TooLarge
 from mlq_cli.model.values import pack, unpack
+
+LONGEST = 1 << 20  # bytes of a part
 
 
 def jobs_in(packed: bytes) -> Iterator[list[Any]]:
@@ -25,13 +28,14 @@ class Job:
     They are bytes where they hold text, and Lua, which has no nil inside a list, says false.
     """
 
-    __slots__ = ("_values", "generation", "id", "packed_msg")
+    __slots__ = ("_values", "emitted", "generation", "id", "packed_msg")
 
     def __init__(self, values: list[Any]) -> None:
         self._values = values
         self.id: str = values[0].decode()
         self.packed_msg: bytes = values[1] or b"\xc0"
         self.generation = int(values[9] or 0)
+        self.emitted = 0  # parts, so far
 
     @property
     def attempt(self) -> int:
@@ -73,17 +77,27 @@ class Job:
         return token
 
 
+class Voice(Protocol):
+    """How what a listener says gets to the worker."""
+
+    def tell(self, frame: tuple[Any, ...]) -> None:
+        """Send one frame."""
+
+    def tell_part(self, job: Job, packed: bytes) -> None:
+        """Send the next part of a job."""
+
+
 class Context(Mapping[str, Any]):
     """The second argument of a listener; `ctx.update_progress(50)` and the original's `ctx["update_progress"](50)`."""
 
-    def __init__(self, job: Job, msg: Any, worker: str, tell: Callable[[tuple[Any, ...]], None], began: float) -> None:
+    def __init__(self, job: Job, msg: Any, worker: str, voice: Voice, began: float) -> None:
         """`began`: by time.monotonic."""
         self._job = job
         self._began = began
         self._started: float | None = None
         self._msg = msg
         self._worker = worker
-        self._tell = tell
+        self._voice = voice
         self._said: bytes | None = None
 
     @property
@@ -129,7 +143,25 @@ class Context(Mapping[str, Any]):
         packed = pack(value, limit=4096, what="progress")
         if packed != self._said:
             self._said = packed
-            self._tell(("progress", self._job.id, self._job.token, packed))
+            self._voice.tell(("progress", self._job.id, self._job.token, packed))
+
+    def emit(self, value: Any) -> None:
+        """Give out a part of the result at once, to whoever follows the job: anything that a message can hold.
+
+        Any thread of the listener may. Waits when Redis cannot keep up. Raises NotCarried; TooLarge over 1 MiB.
+        """
+        self.give(value)
+
+    def give(self, value: Any) -> bytes:
+        """Emit a value and return it as msgpack."""
+        try:
+            packed = pack(value, limit=LONGEST, what="part")
+        except TooLarge as error:
+            raise TooLarge(
+                error.message, hint="emit it in smaller parts, or store it elsewhere and emit its address"
+            ) from None
+        self._voice.tell_part(self._job, packed)
+        return packed
 
     def __getitem__(self, name: str) -> Any:
         if name in _KEYS:
@@ -143,4 +175,4 @@ class Context(Mapping[str, Any]):
         return len(_KEYS)
 
 
-_KEYS = ("full_message", "update_progress")
+_KEYS = ("emit", "full_message", "update_progress")

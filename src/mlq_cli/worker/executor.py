@@ -21,6 +21,7 @@ import msgpack
 from mlq_cli.worker.board import WIDTH, Begun, Board
 from mlq_cli.worker.fence import boot_time
 from mlq_cli.worker.output import Doing, Output, Printed
+from mlq_cli.worker.parts import Load
 from mlq_cli.worker.pipe import FrameReader, outcome_pair
 from mlq_cli.worker.slices import Sent, Slices, number_of
 
@@ -169,6 +170,7 @@ class Executor:
         limit = settings["limit"]  # of a result, and of the short result beside it
         self.reader = FrameReader(outcomes, 2 * limit + (1 << 20) if limit else 0)
         self.board = Board()
+        self.load = Load()  # what it has emitted and Redis has not taken
         self.ready = False
         self.launched_at = boot_time()
         self.ready_at: float | None = None  # by the same clock

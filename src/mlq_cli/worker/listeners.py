@@ -24,7 +24,7 @@ class Listener:
     is_async: bool
 
     def call(self, msg: Any, context: Any) -> Any:
-        """Call the function; an async one returns its coroutine."""
+        """Call the function; an async one returns its coroutine, a generator itself."""
         return self.function(msg, context) if self.wants_context else self.function(msg)
 
 
@@ -59,10 +59,13 @@ def find(path: str) -> Callable[..., Any]:
 def listener_of(function: Callable[..., Any]) -> Listener:
     """Return the listener of a function: `f(msg)`, `f(msg, ctx)` or `f(msg, *args)`, plain or async. Raises Misuse."""
     name = getattr(function, "__name__", type(function).__name__)
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
-    )
+    call = getattr(function, "__call__", None)  # noqa: B004  of an object, which may be async
+    is_async = any(_is_async(one) for one in (function, call))
     return Listener(name, function, _wants_context(function, name), is_async)
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _wants_context(function: Callable[..., Any], name: str) -> bool:

@@ -6,36 +6,48 @@ from dataclasses import dataclass, field
 
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.store.base import Held, Progress
+from mlq_cli.worker.parts import Parts
 from mlq_cli.worker.slices import Sent
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Outcomes, jobs to give back, and how far running ones are: only the newest word of each."""
+    """Outcomes, jobs to give back, what running ones emit, and how far they are: only the newest word of each."""
 
     outcomes: list[Outcome] = field(default_factory=list)  # that have not been sent
     under_way: list[list[Outcome]] = field(default_factory=list)  # that have no answer yet, in the order of sending
+    parts: Parts = field(default_factory=Parts)
+    late: list[Outcome] = field(default_factory=list)  # of jobs with parts that Redis has not taken yet
     releases: list[Held] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.outcomes or self.under_way or self.releases or self.progress)
+        return bool(self.outcomes or self.under_way or self.releases or self.progress or self.parts or self.late)
 
     @property
     def unsaid(self) -> bool:
         """Whether there is something to send."""
-        return bool(self.outcomes or self.releases or self.progress)
+        return bool(self.outcomes or self.releases or self.progress or self.parts)
 
     def error(self, job: Sent, kind: Kind, error_type: str, message: str, seconds: float, trace: bytes = b"") -> None:
         """Add the outcome of an attempt that its executor could not tell of."""
         text = (error_type.encode(), message.encode(errors="replace"), trace)
-        self.outcomes.append(Outcome(job.id, job.token, kind.value, seconds, *text))
+        outcome = Outcome(job.id, job.token, kind.value, seconds, *text)
+        (self.late if job.id in self.parts.of_jobs else self.outcomes).append(outcome)
         self.progress.pop(job.id, None)
 
     def release(self, job: Sent) -> None:
         """Add a job to give back with no attempt spent."""
         self.releases.append(Held(job.id, job.token))
         self.progress.pop(job.id, None)
+
+    def stored(self, number: int) -> None:
+        """Note that Redis has the first parts; outcomes that waited for them may go."""
+        self.parts.stored(number)
+        if self.late:
+            waiting = self.parts.of_jobs
+            self.outcomes += [outcome for outcome in self.late if outcome.id not in waiting]
+            self.late = [outcome for outcome in self.late if outcome.id in waiting]
 
     def take(self, most: int, most_bytes: int) -> list[Outcome]:
         """Return the first outcomes, at most so many, and about so many bytes together: what one call may carry.
@@ -70,5 +82,5 @@ class Outbox:
 
     def held(self) -> list[Held]:
         """Return the jobs whose leases have to last until Redis has taken their outcome."""
-        outcomes = [outcome for taken in (*self.under_way, self.outcomes) for outcome in taken]
+        outcomes = [outcome for taken in (*self.under_way, self.outcomes, self.late) for outcome in taken]
         return [Held(outcome.id, outcome.token) for outcome in outcomes]

@@ -1,6 +1,6 @@
 """The worker: one thin loop that holds the leases, talks to Redis, and never imports user code.
 
-    Redis ◀── one write a turn: heartbeat · finish · release · progress · claim ──▶ worker ◀── sockets ──▶ executors
+    Redis ◀── a write a turn: heartbeat · emit · finish · release · progress · claim ──▶ worker ◀── pipes ──▶ executors
 
 A turn sends what has gathered. Until its answers come executors go on and their outcomes gather, so the turns grow with
 the load by themselves: no timer, no batch size to choose. When many have gathered before that, they are sent ahead, so
@@ -24,7 +24,7 @@ from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
 from mlq_cli.worker.bells import Bells
-from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.ears import Ears
 from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
@@ -76,6 +76,7 @@ class Worker:
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
+        self._ears = Ears(self._selector)
         self._bells = Bells(store, self._selector, self._cut_off)
         self._refilled = False  # our own doing has put jobs into our queues
         self._tokens: dict[str, str] = {}  # of claims whose answer has not come
@@ -89,8 +90,8 @@ class Worker:
             store.talk(), self._selector, ended=outage.ended, refused=outage.refused, cut_off=self._cut_off
         )
         for lane in lanes:
-            lane.on_hire = partial(self._hired, lane)
-            lane.on_leave = self._left
+            lane.on_hire = partial(self._ears.hired, lane)
+            lane.on_leave = self._ears.left
 
     # --- from outside ----------------------------------------------------------------------------------------------
     def stop(self) -> None:
@@ -184,6 +185,8 @@ class Worker:
         turn, outbox, store = Turn(whole=True), self._outbox, self._store
         if now >= self._beat_at:  # first: what follows may be large, and leases must not wait for it
             turn.add(self._heartbeat(), partial(self._renewed, boot_time()))
+        if parts := outbox.parts.first(MOST, MOST_BYTES):
+            turn.add(store.emit(parts), lambda _: self._emitted(len(parts)))
         self._add_outcomes(turn)
         if releases := outbox.releases[:MOST]:
             turn.add(store.release(releases), lambda _: self._released(len(releases)))
@@ -274,6 +277,10 @@ class Worker:
             ids = [job_id for job_id in refused if refused[job_id] == state]
             log.warning("an outcome came too late and was refused: %s %s", _jobs(ids), state)
 
+    def _emitted(self, count: int) -> None:
+        self._outbox.stored(count)
+        self._ears.open()
+
     def _released(self, count: int) -> None:
         del self._outbox.releases[:count]
         self._refill()
@@ -307,21 +314,6 @@ class Worker:
         if ended := sum(lane.kill_busy() for lane in self._lanes):
             log.error("no lease could be renewed in time; ended what ran in executors: %d", ended)
 
-    # --- executors come and go -------------------------------------------------------------------------------------
-    def _hired(self, lane: Lane, executor: Executor) -> None:
-        def hear() -> None:
-            lane.hear(executor)
-            if executor.reader.ended:
-                self._left(executor)
-
-        self._selector.register(executor.reader.socket, selectors.EVENT_READ, hear)
-
-    def _left(self, executor: Executor) -> None:
-        try:
-            self._selector.unregister(executor.reader.socket)
-        except (KeyError, ValueError):
-            pass  # already, when its pipe ended
-
     # --- stopping --------------------------------------------------------------------------------------------------
     def _stopping(self, now: float, stopped: bool) -> bool:
         if not stopped:
@@ -343,7 +335,7 @@ class Worker:
         for lane in self._lanes:
             lane.forget()
             for executor in list(lane.executors.values()):
-                self._left(executor)
+                self._ears.left(executor)
                 executor.close()
             lane.executors.clear()
             lane.close()
