@@ -33,11 +33,14 @@ class Served:
 
     def __init__(self, mlq: MLQ) -> None:
         self.role: Role | None = Role.ADMIN
-        self._app = make_app(mlq)
+        self._mlq = mlq
         self.port = 0
 
     def start(self) -> None:
-        config = uvicorn.Config(self._with_role, host="127.0.0.1", port=self.port, log_level="warning", lifespan="on")
+        """Start it, the second time on the same port."""
+        self._app = make_app(self._mlq)
+        config = uvicorn.Config(self._with_role, host="127.0.0.1", port=self.port, log_level="warning",
+                                interface="asgi3", proxy_headers=False)  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -46,6 +49,7 @@ class Served:
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def stop(self) -> None:
+        """End it, and all streams."""
         self._app.state.stopping.set()
         self._server.should_exit = True
         self._thread.join(20)
