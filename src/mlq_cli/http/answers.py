@@ -109,7 +109,8 @@ def _headers(named: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """Describe the body of a request, for `openapi_extra`."""
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+def takes(*models: type[BaseModel]) -> dict[str, Any]:
+    """Describe the body of a request, for `openapi_extra`: one of these."""
+    schemas = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

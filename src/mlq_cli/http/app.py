@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -126,12 +127,10 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 
 def allowed_methods(request: Request) -> str:
     """Return what works at this address, as the header Allow has it."""
-    found = {"OPTIONS"}
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
     path = request.scope["path"]
-    for route in request.app.routes:
-        pattern, methods = getattr(route, "path_regex", None), getattr(route, "methods", None)
-        if pattern is not None and methods and pattern.match(path):
-            found |= methods
+    first = next((route.path for route in routes if route.path_regex.match(path)), None)
+    found = {"OPTIONS"}.union(*(route.methods or () for route in routes if route.path == first))
     if "GET" in found:
         found.add("HEAD")
     return ", ".join(sorted(found))

@@ -30,5 +30,5 @@ def read_cursor(cursor: str) -> Place:
         if place.state == State.SUCCEEDED and (int(score) < 0 or int(ended_at) < 0):
             raise ValueError
     except (ValueError, TypeError):
-        raise Problem(400, "no-cursor", "this is no cursor", hint="take `next` of the page before") from None
+        raise Problem(404, "no-such-page", "no page has this cursor", hint="take `next` of the page before") from None
     return place

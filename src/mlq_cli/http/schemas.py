@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,10 @@ class PostBody(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"msg": {"arg1": 6, "arg2": 3}}, {"msg": "message", "queue": "slow"}]},
+        json_schema_extra={
+            "not": {"required": ["delay", "at"]},
+            "examples": [{"msg": {"arg1": 6, "arg2": 3}}, {"msg": "message", "queue": "slow"}],
+        },
     )
 
     msg: Any = Field(description="What the listener gets: any JSON value, nested at most 64 deep.")
@@ -188,15 +191,22 @@ class Moved(BaseModel):
     jobs: int
 
 
-class RetryBody(BaseModel):
-    """Which dead jobs to run again: these, or all of a kind."""
+class RetryThese(BaseModel):
+    """Dead jobs to run again."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"ids": ["53"]}]})
 
-    ids: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(min_length=1, max_length=1000)] | None = None
-    all: bool | None = Field(None, description="All dead jobs, callbacks not among them; not beside `ids`.")
-    queue: Annotated[str, Field(pattern=ANY_QUEUE)] | None = Field(None, description="Of all, those of this queue.")
-    error_type: str | None = Field(None, min_length=1, max_length=256, description="Of all, those with this error.")
+    ids: Annotated[list[Annotated[str, Field(pattern=JOB_ID)]], Field(min_length=1, max_length=1000)]
+
+
+class RetryAll(BaseModel):
+    """All dead jobs, or all of a kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"all": True}]})
+
+    all: Literal[True] = Field(description="Callbacks that nobody took are not meant, unless their queue is named.")
+    queue: Annotated[str, Field(pattern=ANY_QUEUE)] | None = Field(None, description="Only of this queue.")
+    error_type: str | None = Field(None, min_length=1, max_length=256, description="Only with this type of error.")
 
 
 class Retried(BaseModel):

@@ -139,19 +139,11 @@ _RESULT = responses(
     },
     s206={
         "description": "The part that `Range` asks for.",
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"*/*": {"schema": {}}},
         "headers": _ETAG | {"Content-Range": {"schema": {"type": "string"}}},
     },
     s304=_NOT_MODIFIED,
 )
-_RANGE: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Range", "in": "header", "required": False, "schema": {"type": "string"},
-            "description": "One range of bytes.", "example": "bytes=0-1023",
-        }
-    ]
-}  # fmt: skip
 
 
 @router.get(
@@ -162,11 +154,18 @@ _RANGE: dict[str, Any] = {
     dependencies=[needs(Role.READ)],
     response_model=None,
     responses=_RESULT,
-    openapi_extra=_RANGE,
 )
-@router.get("/jobs/{job_id}/results", include_in_schema=False, dependencies=[needs(Role.READ)], response_model=None)
+@router.get(
+    "/jobs/{job_id}/results",
+    operation_id="get_results",
+    tags=["results"],
+    summary="The same, by its other name",
+    dependencies=[needs(Role.READ)],
+    response_model=None,
+    responses=_RESULT,
+)
 async def get_result(request: Request, job_id: JobId) -> Response:
-    """Give the result of a job that succeeded."""
+    """Give the result of a job that succeeded; one `Range` of it, when that is asked for."""
     about = served(request)
     return respond(request, job_id, await about.desk.look(job_id, result_of))
 
@@ -189,7 +188,6 @@ _SHOWN_TYPES = sorted({kind.partition(";")[0] for kind in SHOWN.values()} | {BYT
             "headers": _ETAG,
         }
     },
-    openapi_extra=_RANGE,
 )
 async def get_result_as(
     request: Request,

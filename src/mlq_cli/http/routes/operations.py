@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlq_cli.http.answers import document, in_json, responses, takes
-from mlq_cli.http.bodies import invalid, pointer, read_model
+from mlq_cli.http.bodies import read_json, read_model, validated
 from mlq_cli.http.problems import Problem
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import (
@@ -21,7 +21,8 @@ from mlq_cli.http.schemas import (
     Purged,
     Queues,
     Retried,
-    RetryBody,
+    RetryAll,
+    RetryThese,
     Schedules,
     Stats,
     Workers,
@@ -81,19 +82,16 @@ _on_queue("purge", "Throw away the jobs of a queue that wait, with their records
 @router.post("/dlq/retry", operation_id="retry_dead_jobs", summary="Run dead jobs again",
              responses=responses({404: "There is no such job.", 409: "One of them is neither dead nor canceled."},
                                  body=True, s200=in_json("How many will run again.", Retried)),
-             openapi_extra=takes(RetryBody), **_ADMIN)  # fmt: skip
+             openapi_extra=takes(RetryThese, RetryAll), **_ADMIN)  # fmt: skip
 async def retry_dead_jobs(request: Request) -> Response:
     """Put dead jobs back into their queues: those with these `ids`, or `all` of a queue or with a type of error."""
     about = served(request)
-    body = await read_model(request, RetryBody)
-    if (body.ids is None) == (not body.all):
-        raise invalid([{"pointer": pointer("ids"), "detail": "say either ids, or all: true"}])
-    if body.ids is not None:
-        if body.queue is not None or body.error_type is not None:
-            raise invalid([{"pointer": pointer("ids"), "detail": "queue and error_type choose among all"}])
-        ids = list(dict.fromkeys(body.ids))
+    value = await read_json(request)
+    if isinstance(value, dict) and "ids" in value:
+        ids = list(dict.fromkeys(validated(RetryThese, value).ids))
         await about.desk.do(about.mlq.retry, *ids)
         return document({"retried": len(ids)})
+    body = validated(RetryAll, value)
     return document({"retried": await about.desk.do(about.mlq.retry_all, body.queue, body.error_type)})
 
 

@@ -61,7 +61,7 @@ _IDEMPOTENCY = {
     "description": "Names this request: sent again with the same key it makes no second job, and is answered the same.",
 }  # fmt: skip
 _PREFER = {
-    "name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"}, "example": "wait=10",
+    "name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"}, "example": "wait=2",
     "description": "`wait=N`: hold the answer until the job has ended, for N seconds at most (60 is the longest).",
 }  # fmt: skip
 
@@ -132,7 +132,7 @@ async def post_job(request: Request) -> Response:
 def options_of(body: PostBody) -> PostOptions:
     """Return the options of a post. Raises Misuse or Problem."""
     functions = None if body.functions is None else tuple(body.functions)
-    if body.delay is not None and body.at is not None:
+    if {"delay", "at"} <= body.model_fields_set:
         raise invalid([{"pointer": pointer("at"), "detail": "delay and at exclude each other"}])
     return _options(
         body.queue or "default", body.priority or 0, body.delay, body.at, body.retries, body.timeout,

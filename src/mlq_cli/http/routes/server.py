@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi import Path as InPath
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -56,3 +59,44 @@ async def get_openapi(request: Request) -> Response:
     if not hasattr(state, "openapi"):
         state.openapi = to_json(request.app.openapi())
     return Response(state.openapi, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+_PAGE = Path(__file__).parents[1] / "docs_page"
+_FILES = {"docs.js": "text/javascript; charset=utf-8", "docs.css": "text/css; charset=utf-8"}
+_GUARDS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-cache",
+}
+
+
+@router.get("/docs", operation_id="get_docs", summary="This document, for people",
+            responses=responses(s200={"description": "A page.",
+                                      "content": {"text/html": {"schema": {"type": "string"}}}}),
+            **_OPEN)  # fmt: skip
+async def get_docs() -> Response:
+    """Give a page that shows the OpenAPI document; nothing on it comes from elsewhere."""
+    return Response(_read("docs.html"), media_type="text/html; charset=utf-8", headers=_GUARDS)
+
+
+@router.get("/docs/{file}", operation_id="get_docs_file", summary="A file of that page",
+            responses=responses({404: "There is no such file."},
+                                s200={"description": "A script or a style sheet.",
+                                      "content": {kind.partition(";")[0]: {"schema": {"type": "string"}}
+                                                  for kind in _FILES.values()}}),
+            **_OPEN)  # fmt: skip
+async def get_docs_file(file: Annotated[str, InPath(pattern="^docs[.](?:js|css)$", examples=["docs.js"])]) -> Response:
+    """Give a file of that page."""
+    return Response(_read(file), media_type=_FILES[file], headers=_GUARDS)
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (_PAGE / name).read_bytes()
