@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from mlq_cli import MLQ
 from mlq_cli.http.app import make_app
 from mlq_cli.http.roles import ROLE, Role
 from tests_support import wait_until
 
+expect.set_options(timeout=15_000)
 SHOW = Path(__file__).parent / "importable"
 #: What a page that is attacked would do, noted before any script of the page runs.
 _WATCH = """
@@ -116,7 +117,7 @@ class Tab:
 
     def blame(self) -> list[str]:
         """Return all that it did."""
-        return self.trouble + self.page.evaluate("noted")
+        return self.trouble + self.page.evaluate("window.noted || []")
 
 
 @pytest.fixture

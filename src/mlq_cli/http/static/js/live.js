@@ -2,7 +2,7 @@
 
 import { follow } from "./sse.js";
 import { parse } from "./exact.js";
-import { complain } from "./notices.js";
+import { mention } from "./notices.js";
 import { normal } from "./overview.js";
 
 const HIDDEN = 10_000; // milliseconds that a page nobody sees keeps its connections; a browser has six for a server
@@ -93,7 +93,7 @@ export function atMost(gap, action) {
     try {
       await action();
     } catch (error) {
-      if (error.name !== "AbortError" && !(error instanceof TypeError)) complain(error);
+      mention(error);
     } finally {
       setTimeout(() => {
         busy = false;

@@ -2,12 +2,12 @@
 
 import { askAgain } from "./token.js";
 import { count, tick } from "./format.js";
-import { each, h, put, say, set } from "./dom.js";
+import { h, put, say, set } from "./dom.js";
 import { History } from "./history.js";
 import { Live } from "./live.js";
 import { route } from "./router.js";
 import { themeButton } from "./theme.js";
-import { complain } from "./notices.js";
+import { mention } from "./notices.js";
 import { get } from "./api.js";
 import { dead } from "./views/dead.js";
 import { job } from "./views/job.js";
@@ -38,7 +38,10 @@ function show({ focus = true } = {}) {
   const place = h("div", { class: `view ${id ? "job" : name || "overview"}` });
   put(main, place);
   if (name === null) put(place, h("h1", {}, "There is no such view"), h("p", {}, h("a", { href: "#/" }, "Overview")));
-  else (id ? job : VIEWS[name])(place, { ...app, id, query, signal: leaving.signal });
+  else {
+    const view = id ? job : VIEWS[name];
+    Promise.resolve(view(place, { ...app, id, query, signal: leaving.signal })).catch(mention);
+  }
   if (focus) main.focus({ preventScroll: true });
   if (focus) scrollTo(0, 0);
 }
@@ -77,9 +80,6 @@ function badge(id, number) {
 
 frame();
 addEventListener("hashchange", () => show());
-addEventListener("unhandledrejection", ({ reason }) => {
-  if (reason && reason.name !== "AbortError") complain(reason);
-});
 show({ focus: false });
 app.live.start(new AbortController().signal);
 app.history.start();

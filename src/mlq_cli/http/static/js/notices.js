@@ -22,6 +22,11 @@ export function complain(error) {
   close.addEventListener("click", () => node.remove());
 }
 
+/** Say what went wrong while looking; not that a view was left, nor that the server is away, which the sign says. */
+export function mention(error) {
+  if (error.name !== "AbortError" && !(error instanceof TypeError)) complain(error);
+}
+
 function add(text, kind, ...more) {
   const place = document.getElementById("notices");
   const node = h("div", { class: `notice ${kind}` }, h("span", { class: "said" }, text), ...more);

@@ -1,6 +1,7 @@
 // The namespace at a glance, in the form that the views read.
 
 import { get } from "./api.js";
+import { mention } from "./notices.js";
 
 /** Bring what the routes or an event gave into one form: `{namespace, server, queues, workers, rates}`. */
 export function normal(given) {
@@ -21,7 +22,11 @@ export async function watchOverview({ live, signal }, action) {
   live.on("overview", action, signal);
   if (live.overview) action(live.overview);
   else {
-    const now = await askOverview(signal);
-    if (!live.overview) live.tell("overview", now);
+    try {
+      const now = await askOverview(signal);
+      if (!live.overview) live.tell("overview", now);
+    } catch (error) {
+      mention(error);
+    }
   }
 }

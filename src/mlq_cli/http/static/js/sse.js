@@ -4,7 +4,7 @@ import { Problem, request } from "./api.js";
 
 const SILENCE = 45_000; // milliseconds without a sign of life; the server says something every 15 s
 const LONGEST = 64 * 1024 * 1024; // characters of one event
-const WAITS = { first: 500, most: 15_000 };
+const WAITS = { first: 500, most: 5_000 };
 
 /**
  * Follow a path until the server says that it has ended (204), `ended()` is true when a stream closes, or `signal` aborts.
