@@ -1,4 +1,4 @@
-"""What `mlq worker` and `mlq reaper` say while they run: lines for a person or JSON for a program, on stderr."""
+"""What commands that stay say while they run: lines for a person or JSON for a program, on stderr."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mlq_cli.cli.output import harmless
 from mlq_cli.model.errors import Misuse
 
 FORMATS = ("text", "json")
+_OTHERS = ("asyncio", "uvicorn")  # what they complain of is ours to tell
 
 
 def configure_logging(form: str, *, quiet: bool, verbose: bool) -> None:
@@ -23,6 +24,10 @@ def configure_logging(form: str, *, quiet: bool, verbose: bool) -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     log.propagate = False
+    for name in _OTHERS:
+        other = logging.getLogger(name)
+        other.handlers[:], other.propagate = [handler], False
+        other.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def _to_stderr() -> logging.Handler:
@@ -40,7 +45,9 @@ class _Text(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {"time": instant(record.created), "level": record.levelname.lower(), "message": record.getMessage()}
+        fields = getattr(record, "fields", None)  # what a program takes from them, it does not have to take from text
+        said = {"message": record.getMessage()} if fields is None else fields
+        line = {"time": instant(record.created), "level": record.levelname.lower(), **said}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return dumps(line)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 from fastapi import Depends, Request
 
+from mlq_cli.model.access import Role
 from mlq_cli.model.errors import NotAllowed
+
+__all__ = ["ROLE", "Role", "is_open", "needs"]
+
+#: What nobody needs a role for: whether the server is there, and files that came with mlq.
+OPEN = frozenset({"/healthz", "/readyz", "/", "/favicon.ico", "/docs"})
+OPEN_BELOW = ("/static/", "/docs/")
 
 ROLE = "mlq.role"  # in the scope of a request: what whoever sends it may do, set by the door; None: nothing
 
 
-class Role(IntEnum):
-    """What a caller may do."""
-
-    READ = 1  # look
-    POST = 2  # and post, cancel, retry
-    ADMIN = 3  # and whatever concerns more than single jobs
+def is_open(path: str) -> bool:
+    """Whether everybody may ask for a path."""
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 def needs(role: Role) -> Any:

@@ -9,6 +9,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     │  ├─ TooLarge                            413   a message or a result over its limit
     │  └─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
     ├─ JobNotFound (KeyError)       exit 3    404
+    ├─ NoToken                      exit 3    404   no access token of this id
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
     ├─ JobFailed                    exit 5    424   the job is dead
     ├─ JobCanceled                  exit 6    410
@@ -80,6 +81,16 @@ class JobNotFound(MlqError, KeyError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}", hint="mlq list shows the jobs of this namespace")
         self.job_id = job_id
+
+
+class NoToken(MlqError):
+    """There is no such access token."""
+
+    exit_code = 3
+    http_status = 404
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no token {key_id}", hint="mlq token list shows the ids")
 
 
 class WaitTimeout(MlqError, TimeoutError):

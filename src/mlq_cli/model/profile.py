@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlq_cli.model.errors import Misuse, NotAllowed, UnknownKey
-from mlq_cli.model.settings import FOLDER, PROGRAM, SECTIONS, SETTINGS, Profile, mask_url
+from mlq_cli.model.settings import FILE, FOLDER, PROGRAM, SECTIONS, SETTINGS, Profile, mask_url
 
 __all__ = ["Profile", "load"]
 
@@ -216,7 +216,7 @@ def _lay_over(values: dict[str, Any], origins: dict[str, str], layer: list[_Give
 
 def _resolve(given: _Given, value: Any) -> Any:
     kind = SETTINGS[given.key].kind
-    if value is not None and (kind is FOLDER or (kind is PROGRAM and "/" in value)):
+    if value is not None and (kind in (FOLDER, FILE) or (kind is PROGRAM and "/" in value)):
         return os.path.abspath(os.path.join(given.folder, os.path.expanduser(value)))
     return value
 

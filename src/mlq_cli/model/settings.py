@@ -107,6 +107,25 @@ def _seconds(low: float) -> Kind:
     return Kind(accepts, _within(parse_duration, low, YEAR))
 
 
+def _names(pattern: str) -> Callable[[object], tuple[str, ...]]:
+    """Read a list, or a text with commas between: that is all an environment has."""
+
+    def read(value: object) -> tuple[str, ...]:
+        given = value if isinstance(value, (list, tuple)) else [] if value is None else _words(value)
+        names = tuple(str(each).strip().lower() for each in given)
+        if all(re.fullmatch(pattern, name) for name in names):
+            return names
+        raise ValueError
+
+    return read
+
+
+def _words(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [word for word in value.split(",") if word.strip()]
+    raise ValueError
+
+
 TEXT = Kind("text; in quotes if it looks like something else", _text)
 URL = Kind(
     "a URL such as redis://host:6379/0, rediss://…, redis+sentinel://host,host2/service, redis+cluster://host,host2 "
@@ -116,6 +135,15 @@ URL = Kind(
 HOST = Kind("a host name or address, without port", _matching(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%\w+)?"))
 PROGRAM = Kind("the path of a program, or its name on PATH", _text)
 FOLDER = Kind("the path of a folder", _text)
+FILE = Kind("the path of a file", _text)
+HOSTS = Kind(
+    "a list of host names, with the port where browsers send one: queue.example.org, queue.example.org:8443",
+    _names(r"(?:[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?"),
+)
+ORIGINS = Kind(
+    "a list of origins, each whole: https://app.example.org or http://localhost:3000",
+    _names(r"https?://(?:[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?"),
+)
 NAMESPACE = Kind(
     "letters, digits, '.', '_' and '-', at most 64, beginning with a letter or a digit",
     lambda value: check_name(_text(value), "namespace"),
@@ -174,10 +202,21 @@ class Reaper:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where `mlq serve` listens."""
+    """Where `mlq serve` listens, and to whom."""
 
     host: str = _setting("127.0.0.1", HOST, "address to listen on; 0.0.0.0: all of them")
-    port: int = _setting(5001, PORT, "port to listen on")
+    port: int = _setting(5001, _whole(0, 65_535), "port to listen on; 0: a free one")
+    socket: str | None = _setting(None, FILE, "unix socket to listen on instead")
+    socket_group: str | None = _setting(None, TEXT, "group that may use the unix socket; null: only this user")
+    processes: int = _setting(1, _whole(1, 256), "processes that share the address")
+    hosts: tuple[str, ...] = _setting((), HOSTS, "names under which it is reached, beside this machine's own")
+    origins: tuple[str, ...] = _setting(
+        (), ORIGINS, "other web pages that may use it, each whole: https://app.example.org"
+    )
+    require_token: bool = _setting(False, SWITCH, "ask for a token on this machine too; elsewhere one is always needed")
+    body: int = _setting(16 * 2**20, SIZE, "largest request")
+    connections: int = _setting(1024, _whole(1, 100_000), "connections of one process at a time; more are turned away")
+    grace: float = _setting(10.0, _seconds(0), "time that running requests get when the server is asked to stop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mlq_cli.model.rules import Rules
 from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
+    from mlq_cli.model.access import AccessToken, Role
     from mlq_cli.model.finding import Finding
 
 T = TypeVar("T")
@@ -231,6 +232,19 @@ class Talk(Protocol):
         """Forget what is under way."""
 
 
+class Access(Protocol):
+    """Keeps the access tokens of the HTTP server: hashes of them, never themselves."""
+
+    def add(self, key_id: str, role: Role, digest: bytes, *, name: str = "", life: float | None = None) -> bool:
+        """Keep a token for `life` seconds, None: for ever; returns whether there was none of this id."""
+
+    def all(self) -> tuple[list[AccessToken], float]:
+        """Return all tokens, the oldest first, and what time it is on the store's clock."""
+
+    def remove(self, key_ids: Sequence[str]) -> list[bool]:
+        """Forget tokens; returns for each whether it was there."""
+
+
 class Store(Protocol):
     """Where jobs live."""
 
@@ -381,6 +395,9 @@ class Store(Protocol):
         Nothing false is said of jobs that move meanwhile. With `repair` whatever needs no guess is put right at once.
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
+
+    def access(self) -> Access:
+        """Return what keeps the access tokens of the HTTP server."""
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

@@ -113,8 +113,17 @@ ONCE = Key(
     "a minute or so",
     expires=True,
 )
+ACCESS = Key(
+    "access",
+    "access",
+    "hash",
+    "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
+    "until removed",
+)
 
-LAYOUT = (JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE)
+LAYOUT = (
+    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, ACCESS,
+)  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
 EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended, emitted or made progress", "-")
@@ -255,6 +264,13 @@ def type_of(key: Key, values: Sequence[str]) -> str:
     if key is STATE and values[1] == State.SUCCEEDED:
         return SUCCEEDED
     return "zset" if key.type == "sorted set" else key.type
+
+
+def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
+    """Return all that a namespace keeps beside its jobs."""
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys += [WORKER(namespace, name) for name in workers]
+    return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 
 
 def members(namespace: str, queue: str, state: State, most: int | None = None) -> tuple[str, str, int, int]:

@@ -55,6 +55,7 @@ from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
+    from mlq_cli.store.redis.access import RedisAccess
 
 T = TypeVar("T")
 
@@ -369,14 +370,16 @@ class RedisStore:
 
         return Audit(self.namespace, self._read, self.ask, rules, repair=repair, looked=looked).findings()
 
+    def access(self) -> RedisAccess:
+        """Return what keeps the access tokens of the HTTP server."""
+        from mlq_cli.store.redis.access import RedisAccess
+
+        return RedisAccess(self.namespace, self._read)
+
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
         names = [worker["name"] for worker in self.workers()]
-        keys = [key(self.namespace) for key in (layout.NUMBER, layout.PAUSED, layout.PULSE, layout.WORKERS)]
-        keys += [layout.WORKER(self.namespace, name) for name in names]
-        for queue in self.queues():
-            keys += [layout.BELL(self.namespace, queue), layout.STATS(self.namespace, queue)]
-        self._read([("DEL", *keys, layout.QUEUES(self.namespace))])
+        self._read([("DEL", *layout.beside_jobs(self.namespace, self.queues(), names))])
 
     def close(self) -> None:
         """Close all connections."""
