@@ -72,6 +72,8 @@ def parse(body: bytes) -> Any:
         raise _too_deep() from None
     except ValueError:  # Python refuses to read integers of so many digits: it would take quadratic time
         raise Problem(400, "too-many-digits", "the body holds an integer of more than 4300 digits") from None
+    if isinstance(value, str):
+        return value  # whose brackets are only text
     if body.count(b"[") + body.count(b"{") > MOST_DEPTH or body.count(b":") > MOST_KEYS:
         _check_size(value)
     return value
@@ -102,14 +104,13 @@ def _errors_of(error: ValidationError) -> list[dict[str, Any]]:
 
 def _check_size(value: Any) -> None:
     keys, level = 0, [value]
-    for _ in range(MOST_DEPTH + 1):
+    for _ in range(MOST_DEPTH):
         below: list[Any] = []
         for each in level:
             if isinstance(each, dict):
                 keys += len(each)
-                below.extend(each.values())
-            elif isinstance(each, list):
-                below.extend(each)
+                each = each.values()
+            below.extend(inner for inner in each if isinstance(inner, (dict, list)))
         if keys > MOST_KEYS:
             raise Problem(400, "too-many-keys", f"the body holds more than {MOST_KEYS:,} keys")
         if not below:

@@ -24,6 +24,7 @@ LOOK_SECONDS = 1.0  # between two looks at all jobs that somebody follows
 TOUCH_SECONDS = 5.0  # a follower looks for itself after so long, whatever is said
 OUTAGE_SECONDS = 30.0  # for which those who wait have patience with a Redis that is away
 MOST_FOLLOWERS = 4096
+HEAR_SECONDS = 0.5  # of silence, after which the thread looks whether it shall end
 PAUSE_SECONDS = 0.5  # before another try to subscribe
 
 News = list[tuple[str, str]]
@@ -184,7 +185,7 @@ class Hub:
                 with self._store.news() as news:
                     self._away_since = None
                     while not self._ended.is_set():
-                        if heard := news.next(0.5):
+                        if heard := news.next(HEAR_SECONDS):
                             self._pass_on(heard)
             except MlqError:  # Redis is away, or nobody may subscribe there: then the looks have to do
                 self._away_since = self._away_since or time.monotonic()

@@ -17,7 +17,8 @@ _PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4
 CALLBACK = (
     rf"^https?://(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{_PORT})?(?:[/?#][!-~]{{0,7000}})?$"
 )
-FUNCTION = r"^[^\x00-\x20\x7f-\xa0]{1,256}$"
+#: Whatever Python takes for a name, in the scripts most names are written in.
+FUNCTION = r"^[!-~\u00a1-\u00ac\u00ae-\u0377\u0400-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]{1,256}$"
 
 QueueName = Annotated[str, Field(pattern=QUEUE, examples=["default"])]
 Seconds = Annotated[float, Field(ge=0, le=YEAR)]

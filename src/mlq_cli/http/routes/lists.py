@@ -36,7 +36,8 @@ OfQueue = Annotated[str | None, Query(pattern=ANY_QUEUE, description="Only of th
     dependencies=[needs(Role.READ)],
     response_model=None,
     responses=responses(
-        s200=in_json("A page of jobs, and where the next one is.", JobPage, Link='The next page: `rel="next"`.')
+        {404: "No page has this cursor."},
+        s200=in_json("A page of jobs, and where the next one is.", JobPage, Link='The next page: `rel="next"`.'),
     ),
 )
 async def list_jobs(
@@ -64,7 +65,8 @@ async def list_jobs(
     dependencies=[needs(Role.READ)],
     response_model=None,
     responses=responses(
-        s200=in_json("A page of dead jobs, and where the next one is.", DeadPage, Link='The next page: `rel="next"`.')
+        {404: "No page has this cursor."},
+        s200=in_json("A page of dead jobs, and where the next one is.", DeadPage, Link='The next page: `rel="next"`.'),
     ),
 )
 async def list_dead_jobs(

@@ -79,7 +79,7 @@ _PREFER = {
         {
             410: "It was waited for, and was canceled.",
             424: "It was waited for, and failed.",
-            409: "Its id exists, and the job is being forgotten.",
+            409: "The body names another id than the Idempotency-Key, or the job of that key is just being forgotten.",
         },
         body=True,
         s202=in_text(
@@ -154,7 +154,7 @@ def id_of(body: PostBody, key: bytes | None) -> str | None:
     except Misuse:
         job_id = f"key-{sha256(name.encode()).hexdigest()[:40]}"
     if body.id not in (None, job_id):
-        raise Problem(422, "two-ids", "the body names another id than the Idempotency-Key", hint="send one of them")
+        raise Problem(409, "two-ids", "the body names another id than the Idempotency-Key", hint="send one of them")
     return job_id
 
 
