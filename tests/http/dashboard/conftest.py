@@ -71,7 +71,7 @@ def served(mlq: MLQ) -> Iterator[Served]:
     made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it is open there is a loop in this thread, and asyncio.run refuses
 def browser() -> Iterator[Browser]:
     """A Chromium that is installed here; playwright's own is not asked for."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -37,7 +37,7 @@ export function duration(seconds) {
   const s = Math.max(0, Number(seconds));
   if (s < 0.0005) return "0 s";
   if (s < 1) return `${Math.max(1, Math.round(s * 1000))} ms`;
-  if (s < 10) return `${s.toFixed(1)} s`;
+  if (s < 10) return `${s.toFixed(1)} s`.replace(".0 ", " ");
   if (s < 60) return `${Math.floor(s)} s`;
   if (s < 3600) return pair(Math.floor(s / 60), "min", Math.floor(s % 60), "s");
   if (s < 86400) return pair(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");

@@ -19,13 +19,13 @@ export class History {
   sample() {
     for (const [queue, rates] of this.#latest) {
       const kept = this.#samples.get(queue) || [];
-      kept.push([Number(rates.posted) || 0, Number(rates.ended ?? rates.succeeded) || 0]);
+      kept.push([Number(rates.posted) || 0, Number(rates.succeeded) || 0]);
       if (kept.length > SAMPLES) kept.shift();
       this.#samples.set(queue, kept);
     }
   }
 
-  /** Return the samples of a queue, the oldest first: pairs of posted and ended, a second. */
+  /** Return the samples of a queue, the oldest first: pairs of posted and succeeded, a second. */
   of(queue) {
     return this.#samples.get(queue) || [];
   }

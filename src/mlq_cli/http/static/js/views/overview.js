@@ -20,15 +20,17 @@ const CURVE = "Jobs posted (area) and succeeded (line) in the last three minutes
 /** Show the overview in `place`. */
 export function overview(place, app) {
   const totals = h("dl", { class: "totals" });
+  const doubts = h("ul", { class: "doubts" });
   const queues = table("Queues", COLUMNS);
   const queuePlace = h("div", {}, queues.node);
   const jobs = latest(app);
-  put(place, h("h1", { class: "unseen" }, "Overview"), totals, section("Queues", queuePlace),
+  put(place, h("h1", { class: "unseen" }, "Overview"), totals, doubts, section("Queues", queuePlace),
     section("Running", jobs.running, h("a", { href: address("jobs", { state: "running" }) }, "All that run")),
     section("Ended last", jobs.ended, h("a", { href: "#/jobs" }, "All jobs")));
 
   const showQueues = (now) => {
     each(totals, figures(now), ({ name }) => name, figure);
+    each(doubts, now.server.doubts || [], (words) => words, (words) => ({ node: h("li", { class: "said" }, words), update() {} }));
     const rows = now.queues.map((queue) => ({ ...queue, samples: app.history.of(queue.queue) }));
     each(queues.body, rows, ({ queue }) => queue, queueRow);
     put(queuePlace, rows.length ? queues.node : newcomer(now));
@@ -97,7 +99,7 @@ function queueRow({ queue }) {
         say(links[index], count(now.states[state] || 0));
         links[index].className = now.states[state] ? (state === "dead" ? "bad" : "") : "zero";
       });
-      say(oldest, now.states.queued ? duration(age(now)) : "–");
+      say(oldest, now.states.queued ? duration(now.oldest_waiting) : "–");
       curve.update(now.samples);
       say(flow, `${rate(now.rates.posted)} · ${rate(now.rates.succeeded)}`);
       act.dataset.verb = now.paused ? "resume" : "pause";
@@ -105,10 +107,6 @@ function queueRow({ queue }) {
       set(act, "aria-label", `${now.paused ? "Resume" : "Pause"} queue ${now.queue}`);
     },
   };
-}
-
-function age({ oldest_waiting: here, stats }) {
-  return here ?? stats.oldest_waiting ?? stats.waiting_age ?? stats.oldest_age ?? null;
 }
 
 function newcomer({ workers }) {
