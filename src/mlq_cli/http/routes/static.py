@@ -69,10 +69,10 @@ async def page(request: Request) -> Response:
     return _answer(request, the_files()["index.html"])
 
 
-@router.get("/" + FOLDER + "{name:path}", response_model=None)
-async def file(request: Request, name: str) -> Response:
+@router.get("/" + FOLDER + "{path:path}", response_model=None)
+async def file(request: Request, path: str) -> Response:
     """Answer with one of the page's files."""
-    found = the_files().get(name)
+    found = the_files().get(path)
     return Response(status_code=404, headers=HEADERS) if found is None else _answer(request, found)
 
 

@@ -24,14 +24,16 @@ export async function follow(path, { onEvent, onLink = () => {}, ended = () => f
         onEvent(event);
       });
       if (ended()) return;
+      onLink("lost", "the server has ended the stream");
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
       onLink("lost", error instanceof Problem ? error.message : "the server is out of reach");
     }
     if (signal.aborted) return;
-    if (tries) onLink("lost", "the server is out of reach");
-    await pause(Math.min(WAITS.most, place.wait * 2 ** tries) * (0.75 + Math.random() / 2), signal);
+    // The first time soon: mostly the server was started anew, or a proxy has ended a long answer.
+    const wait = tries ? Math.min(WAITS.most, place.wait * 2 ** (tries - 1)) : WAITS.first;
+    await pause(wait * (0.75 + Math.random() / 2), signal);
     tries = Math.min(tries + 1, 10);
   }
 }
