@@ -33,7 +33,8 @@ from mlq_cli.model.settings import Server
 log = logging.getLogger("mlq.http")
 
 ROUTERS = (
-    posting.router, lists.router, jobs.router, events.router, operations.router, metrics.router, server.router, static.router
+    posting.router, lists.router, jobs.router, events.router,
+    operations.router, metrics.router, server.router, static.router,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: a server, a page that notes what it must not do, a worker that does as it is told."""
+"""The dashboard in a real browser: a server, pages that note what they must not do, a worker that obeys."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium is installed here")
     with sync_playwright() as playwright:
         # Root may not have the sandbox.
-        launched = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         yield launched
         launched.close()
 
@@ -122,7 +120,7 @@ class Tab:
 
 @pytest.fixture
 def open_tab(browser: Browser, served: Served) -> Iterator[Callable[..., Tab]]:
-    """Return what opens a tab: `open_tab(width=390, color_scheme="dark")`; in the end none has done what it must not."""
+    """Return what opens a tab: `open_tab(width=390, color_scheme="dark")`; in the end none did what it must not."""
     contexts: list[BrowserContext] = []
     tabs: list[Tab] = []
 

@@ -74,7 +74,9 @@ def test_a_file_that_the_browser_has_is_not_sent_again(ask: Ask) -> None:
     assert ask("/static/js/main.js", headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["../app.py", "..%2fapp.py", "js", "js/", "", "/etc/passwd", "js/../../roles.py", "no.js"])
+@pytest.mark.parametrize(
+    "name", ["../app.py", "..%2fapp.py", "js", "js/", "", "/etc/passwd", "js/../../roles.py", "no.js"]
+)
 def test_nothing_beside_the_files_is_served(ask: Ask, name: str) -> None:
     assert ask(f"/static/{name}").status_code == 404
 

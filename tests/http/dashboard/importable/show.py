@@ -14,6 +14,8 @@ def act(msg: Any, ctx: Any) -> Any:
                 ctx.update_progress(value)
             case "part":
                 ctx.emit(value)
+            case "sleep":
+                time.sleep(value)
             case "wait":  # for a file
                 deadline = time.monotonic() + 60
                 while not Path(value).exists() and time.monotonic() < deadline:

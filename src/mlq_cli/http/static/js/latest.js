@@ -45,7 +45,7 @@ function asked(overview) {
 
 function short(caption, none) {
   const rows = jobTable(caption);
-  const node = h("div", {}, h("p", { class: "muted small" }, none));
+  const node = h("div", {});
   return {
     node,
     show(jobs) {

@@ -22,7 +22,7 @@ export function overview(place, app) {
   const totals = h("dl", { class: "totals" });
   const doubts = h("ul", { class: "doubts" });
   const queues = table("Queues", COLUMNS);
-  const queuePlace = h("div", {}, queues.node);
+  const queuePlace = h("div", {});
   const jobs = latest(app);
   put(place, h("h1", { class: "unseen" }, "Overview"), totals, doubts, section("Queues", queuePlace),
     section("Running", jobs.running, h("a", { href: address("jobs", { state: "running" }) }, "All that run")),
