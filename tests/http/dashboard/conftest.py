@@ -21,6 +21,7 @@ from tests_support import wait_until
 
 expect.set_options(timeout=15_000)
 SHOW = Path(__file__).parent / "importable"
+BELOW = "/queue/a"  # where the same is served once more
 #: What a page that is attacked would do, noted before any script of the page runs.
 _WATCH = """
 window.noted = [];
@@ -59,6 +60,7 @@ class Served:
     async def _with_role(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             token = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+            scope = {**scope, "path": scope["path"].removeprefix(BELOW)}  # as a proxy would
             scope[ROLE] = {"": self.role}.get(token, Role.__members__.get(token.upper()))
         await self._app(scope, receive, send)
 
@@ -91,7 +93,7 @@ class Tab:
     def __init__(self, context: BrowserContext, served: Served) -> None:
         self.page: Page = context.new_page()
         self.page.set_default_timeout(15_000)
-        self._served = served
+        self.served = served
         self.trouble: list[str] = []
         self.page.add_init_script(_WATCH)
         self.page.on("pageerror", lambda error: self.trouble.append(f"error {error}"))
@@ -101,7 +103,7 @@ class Tab:
 
     def go(self, hash_: str) -> Page:
         """Show a view."""
-        self.page.goto(f"{self._served.url}{hash_}")
+        self.page.goto(f"{self.served.url}{hash_}")
         return self.page
 
     def _console(self, message: Any) -> None:
@@ -110,7 +112,7 @@ class Tab:
 
     def _request(self, request: Any) -> None:
         parts = urlsplit(request.url)
-        if parts.netloc != f"127.0.0.1:{self._served.port}" and parts.scheme not in ("blob", "data"):
+        if parts.netloc != f"127.0.0.1:{self.served.port}" and parts.scheme not in ("blob", "data"):
             self.trouble.append(f"request {request.url}")
 
     def blame(self) -> list[str]:

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from mlq_cli import MLQ
 from tests_support import wait_until
 
-from .conftest import Served, Tab
+from .conftest import BELOW, Served, Tab
 
 VIEWS = ["#/", "#/jobs", "#/dead", "#/workers", "#/post", "#/schedules"]
 
@@ -128,6 +128,14 @@ def test_a_server_that_wants_a_token_is_given_one_and_what_it_does_not_allow_is_
     expect(page.locator("#live")).to_have_text("live")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.evaluate("[document.cookie, localStorage.length, location.search]") == ["", 0, ""]
+
+
+def test_it_works_below_a_path_of_a_proxy(tab: Tab, mlq: MLQ) -> None:
+    job = mlq.post("x")
+    tab.page.goto(f"{tab.served.url}{BELOW[1:]}/#/jobs/{job}")
+    expect(tab.page.locator("#live")).to_have_text("live")
+    expect(tab.page.locator(".pill")).to_have_text("queued")
+    assert tab.page.evaluate("performance.getEntriesByType('resource').every(e => e.name.includes('/queue/a/'))")
 
 
 def test_a_connection_that_is_lost_is_seen_and_comes_back(tab: Tab, mlq: MLQ, served: Served) -> None:

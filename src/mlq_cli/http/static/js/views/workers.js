@@ -17,11 +17,14 @@ export function workers(place, app) {
     "mlq worker --fn mypkg.tasks:multiply");
   const content = h("div", {});
   put(place, h("h1", {}, "Workers"), content);
-  let running = new Map();
+  let running = null; // by worker; what it says itself is some seconds old
   let known = [];
 
   const draw = () => {
-    const shown = known.map((worker) => ({ ...worker, jobs: running.get(worker.name) || [] }));
+    const shown = known.map((worker) => {
+      const jobs = running?.get(worker.name) || [];
+      return { ...worker, jobs, busy: running ? jobs.length : Number(worker.running) || 0 };
+    });
     each(list, shown, ({ name }) => name, card);
     put(content, shown.length ? list : none);
   };
@@ -68,7 +71,7 @@ function card({ name }) {
       say(functions, words(now.functions) || "none of its own");
       say(done, count(now.done || 0));
       const executors = Number(now.executors) || 0;
-      const busy = Number(now.running) || 0;
+      const { busy } = now;
       say(load, executors ? `${busy} running, ${executors} executor${executors === 1 ? "" : "s"}` : "");
       set(cells, "aria-label", `${busy} of ${executors} executors busy`);
       each(cells, slots(executors, busy), ({ number }) => number, slot);
