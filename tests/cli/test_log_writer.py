@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,16 @@ def test_a_reader_that_is_gone_is_no_error() -> None:
     say(writer, "to nobody")
     writer.flush()
     os.close(end)
+
+
+def test_a_fork_begins_anew_although_the_lock_was_held(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        writer = LogWriter(file.fileno())
+        with writer._changed:
+            child = os.fork()
+            if child == 0:
+                writer.emit(logging.LogRecord("mlq", logging.INFO, "", 0, "from the child", None, None))
+                writer.flush()
+                os._exit(0)
+        wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
+    assert (tmp_path / "log").read_text() == "from the child\n"

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,9 @@ def test_a_stop_ends_fifty_streams_and_answers_those_who_wait(serve: Serve, mlq:
     for _ in threads:
         assert begun.acquire(timeout=30)
     wait_until(lambda: mlq.job_count() == 6)
+    began = time.monotonic()
     assert server.stop(number) == 0
+    assert time.monotonic() - began < 6
     for thread in threads:
         thread.join(10)
     assert sorted(ended) == ["stream"] * 50 + ["wait 202"] * 5

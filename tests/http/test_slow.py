@@ -92,15 +92,16 @@ def test_readers_that_stop_reading_are_let_go_and_hold_bounded_memory(
     small: Callable[..., Small], number: int, limits: dict[str, float], size: int
 ) -> None:
     server = small(limits=limits)
-    before = server.resident
+    before, files = server.resident, server.open_files
     with ExitStack() as ends:
         slow = [ends.enter_context(server.connect(60)) for _ in range(number)]
         for connection in slow:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             connection.sendall(b"GET /large?size=%d HTTP/1.1\r\nHost: %s\r\n\r\n" % (size, server.host.encode()))
         assert _p99(server, min(3 * limits.get("write_time", 10.0), 20)) < 0.5
-        assert server.resident - before < (256 << 20) + number * (1 << 20)
-        wait_until(lambda: server.resident - before < (64 << 20) + number * (1 << 18), seconds=60)
+        assert server.resident - before < size + number * (1 << 20)
+        wait_until(lambda: server.open_files <= files, seconds=60)
+        assert server.resident - before < size + (32 << 20)
         said = [len(_ended(connection)) for connection in slow]
         assert all(length < size for length in said), "nobody got what they did not read in time"
     assert "Traceback" not in server.log

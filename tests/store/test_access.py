@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hmac
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_only_the_same_secret_and_role_open() -> None:
     assert not opens(new_key(Role.POST), _kept(key))
     assert not opens(key._replace(role=Role.ADMIN), _kept(key))
     assert not opens(key._replace(secret=key.secret[:-1] + ("A" if key.secret[-1] != "A" else "B")), _kept(key))
+
+
+def test_a_comparison_takes_the_same_steps_whatever_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr("mlq_cli.model.access.hmac.compare_digest", counted)
+    key = new_key(Role.READ)
+    for shown, token in ((key, _kept(key)), (key, None), (new_key(Role.READ), _kept(key))):
+        opens(shown, token)
+    assert compared == [(32, 32)] * 3
 
 
 def test_there_are_three_roles() -> None:

@@ -23,6 +23,10 @@ class LogWriter(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
         self._lines: deque[bytes] = deque()
         self._lost = 0
         self._changed = threading.Condition()
@@ -36,6 +40,7 @@ class LogWriter(logging.Handler):
         except Exception:  # noqa: BLE001  as every handler of logging does
             self.handleError(record)
             return
+        self._know_where()
         with self._changed:
             if len(self._lines) >= MOST:
                 self._lost += 1
@@ -48,10 +53,16 @@ class LogWriter(logging.Handler):
 
     def flush(self) -> None:
         """Wait until all is written, but not for long; the interpreter's end comes here too."""
+        self._know_where()
         give_up_at = time.monotonic() + PATIENCE
         with self._changed:
             while (self._lines or self._writing) and (left := give_up_at - time.monotonic()) > 0:
                 self._changed.wait(left)
+
+    def _know_where(self) -> None:
+        """Begin anew in a fork: its parent's thread did not come along, and may have held the lock just then."""
+        if self._pid != os.getpid():
+            self._begin()
 
     def _write(self) -> None:
         while True:

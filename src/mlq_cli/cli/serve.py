@@ -62,11 +62,7 @@ def serve(
     log_format: LogFormat = "text",
 ) -> int:
     """Serve the queue over HTTP: the API and the dashboard."""
-
-    def log() -> None:
-        configure_logging(log_format, quiet=common.quiet, verbose=common.verbose)
-
-    log()
+    configure_logging(log_format, quiet=common.quiet, verbose=common.verbose)
     flags = {
         "server.host": host,
         "server.port": port,
@@ -97,7 +93,6 @@ def serve(
                 return serve_here(mlq, settings, listening, token_needed=needed)
 
             def child(parent: int) -> int:
-                log()  # what writes it is a thread, and threads do not come along
                 return serve_here(mlq, settings, listening, token_needed=needed, parent=parent)
 
             return Processes(settings.processes, child, settings.grace).run()

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 log = logging.getLogger("mlq.http")
@@ -32,6 +32,7 @@ class Processes:
         self._run = run
         self._grace = grace
         self._started: dict[int, float] = {}  # pid: when
+        self._know: set[int] = set()  # who was told to stop
         self._told = 0
         self._well = False  # whether one of them has ever stayed
         self._alive, self._life = os.pipe()
@@ -55,7 +56,11 @@ class Processes:
 
     def _hear(self, number: int, frame: object) -> None:
         self._told += 1
-        for pid in self._started:
+        self._tell(self._started)
+
+    def _tell(self, pids: Iterable[int]) -> None:
+        for pid in list(pids):
+            self._know.add(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
@@ -112,12 +117,9 @@ class Processes:
         return 0
 
     def _stop(self) -> None:
-        for pid in list(self._started):
-            with suppress(ProcessLookupError):
-                if self._told == 0:
-                    os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + self._grace + _PATIENCE
         self._told = max(self._told, 1)
+        self._tell(self._started.keys() - self._know)  # a signal may come between a fork and the note of it
         while self._started and time.monotonic() < until:
             self._collect()
             if self._started:

@@ -102,6 +102,13 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         self._raw.write_eof()
 
+    def shutdown(self) -> None:
+        """End when nothing is under way, else after the answer. Whoever is in the middle of asking asks elsewhere."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._raw.close()
+        else:
+            self.cycle.keep_alive = False
+
     def abort(self) -> None:
         """Close at once."""
         self._raw.abort()

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from mlq_cli.http.access_log import note, note_refused
+from mlq_cli.http.access_log import AccessLog
 from mlq_cli.http.app import make_app
 from mlq_cli.http.door.book import Book
 from mlq_cli.http.door.door import Door, Rules
@@ -26,6 +25,7 @@ from mlq_cli.http.door.hosts import Hosts
 from mlq_cli.http.door.pages import Pages
 from mlq_cli.http.limits import Limits
 from mlq_cli.http.protocol import Connection
+from mlq_cli.http.resources import allow_files, give_back_large_memory
 from mlq_cli.http.sockets import Listening
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.errors import MlqError
@@ -43,18 +43,19 @@ def serve(mlq: MLQ, settings: Settings, listening: Listening, *, token_needed: b
 
     Raises MlqError when the app cannot start.
     """
-    _allow_files(settings.connections + _SPARE_FILES)
     app = make_app(mlq, settings=settings)
     book = Book(lambda: mlq.store.access().all())
     hosts = Hosts(listening.host, listening.port, settings.hosts)
-    door = Door(app, Rules(hosts, Pages(settings.origins), settings.body, token_needed), book, note)
+    access = AccessLog()
+    door = Door(app, Rules(hosts, Pages(settings.origins), settings.body, token_needed), book, access.note)
     limits = Limits(connections=settings.connections)
-    server = Server(door, limits, app.state.stopping.set, settings.grace, parent)
+    server = Server(door, limits, access, app.state.stopping.set, settings.grace, parent)
     try:
         server.run(listening.sockets)
     except SystemExit:
         raise MlqError("the HTTP server could not start", hint="the lines above say why") from None
     finally:
+        access.flush()
         book.close()
     return 0
 
@@ -63,12 +64,18 @@ class Server(uvicorn.Server):
     """uvicorn's server; it looks after its connections, and stops in our way."""
 
     def __init__(
-        self, app: Any, limits: Limits, stopping: Callable[[], None], grace: float, parent: int | None = None
+        self,
+        app: Any,
+        limits: Limits,
+        access: AccessLog,
+        stopping: Callable[[], None],
+        grace: float,
+        parent: int | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=functools.partial(Connection, limits=limits, refused=note_refused),  # type: ignore[arg-type]
+            http=functools.partial(Connection, limits=limits, refused=access.note_refused),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             log_config=None,
@@ -78,9 +85,17 @@ class Server(uvicorn.Server):
             timeout_keep_alive=int(limits.idle_time),
         )
         super().__init__(config)
+        self._files = limits.connections + _SPARE_FILES
+        self._access = access
         self._stopping = stopping
         self._grace = grace
         self._parent = parent
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on these sockets until told to stop."""
+        allow_files(self._files)
+        give_back_large_memory()
+        super().run(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is to be done ten times a second, and look after the connections once."""
@@ -136,19 +151,10 @@ class Server(uvicorn.Server):
             task.cancel()
         for each in self._open():
             each.abort()
+        await asyncio.sleep(0)  # for those that were cut off to say so
+        self._access.flush()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.lifespan.shutdown(), 0.5 if self.force_exit else _LAST_WORDS)
 
     def _open(self) -> list[Connection]:
         return [each for each in self.server_state.connections if isinstance(each, Connection)]
-
-
-def _allow_files(wanted: int) -> None:
-    """Let this process have as many connections as it is to have, where the system's limit allows it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < wanted:
-        log.warning("this user may have only %d files open: fewer connections than server.connections", most)

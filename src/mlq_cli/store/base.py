@@ -19,8 +19,8 @@ from mlq_cli.model.rules import Rules
 from mlq_cli.model.times import Times
 
 if TYPE_CHECKING:
-    from mlq_cli.model.access import AccessToken, Role
     from mlq_cli.model.finding import Finding
+    from mlq_cli.store.access import Access
 
 T = TypeVar("T")
 
@@ -230,19 +230,6 @@ class Talk(Protocol):
 
     def close(self) -> None:
         """Forget what is under way."""
-
-
-class Access(Protocol):
-    """Keeps the access tokens of the HTTP server: hashes of them, never themselves."""
-
-    def add(self, key_id: str, role: Role, digest: bytes, *, name: str = "", life: float | None = None) -> bool:
-        """Keep a token for `life` seconds, None: for ever; returns whether there was none of this id."""
-
-    def all(self) -> tuple[list[AccessToken], float]:
-        """Return all tokens, the oldest first, and what time it is on the store's clock."""
-
-    def remove(self, key_ids: Sequence[str]) -> list[bool]:
-        """Forget tokens; returns for each whether it was there."""
 
 
 class Store(Protocol):

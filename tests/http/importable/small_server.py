@@ -7,11 +7,12 @@ import json
 import logging
 import sys
 import time
+from functools import cache
 
 from fastapi import FastAPI, Request, Response
 from starlette.responses import StreamingResponse
 
-from mlq_cli.http.access_log import note
+from mlq_cli.http.access_log import AccessLog
 from mlq_cli.http.door.book import Book
 from mlq_cli.http.door.door import Door, Rules
 from mlq_cli.http.door.hosts import Hosts
@@ -39,7 +40,13 @@ async def echo(request: Request) -> dict[str, object]:
 
 @app.get("/large")
 async def large(size: int) -> Response:
-    return Response(bytes(size), media_type="application/octet-stream")
+    return Response(_bytes(size), media_type="application/octet-stream")
+
+
+@cache
+def _bytes(size: int) -> bytes:
+    """Return one and the same bytes: what is looked at is what sending them costs, not having them."""
+    return b"x" * size
 
 
 @app.get("/slow")
@@ -67,10 +74,11 @@ def main() -> None:
     hosts = Hosts("127.0.0.1", listening.port)
     rules = Rules(hosts, Pages(), given.get("body", 1 << 24), token_needed=False)
     book = Book(lambda: ([], time.time()))
-    door = Door(app, rules, book, note if given.get("log", True) else None)
+    log = AccessLog()
+    door = Door(app, rules, book, log.note if given.get("log", True) else None)
     sys.stdout.write(f"{listening.port}\n")
     sys.stdout.flush()
-    Server(door, limits, app.state.stopping.set, given.get("grace", 3.0)).run(listening.sockets)
+    Server(door, limits, log, app.state.stopping.set, given.get("grace", 3.0)).run(listening.sockets)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
+from mlq_cli.model.rules import Retention
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.store.redis.layout import field, state_of
 
@@ -114,3 +115,9 @@ def _error(fields: Mapping[str, bytes]) -> str | None:
     if kind is None and message is None:
         return None
     return f"{kind}: {message}" if message else kind
+
+
+def retention_fields(rule: Retention) -> dict[str, float]:
+    """Return the limits that a rule of retention has, as scripts take them."""
+    limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
+    return {name: value for name, value in limits.items() if value is not None}

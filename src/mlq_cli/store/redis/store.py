@@ -15,7 +15,7 @@ from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
-from mlq_cli.model.rules import Retention, Rules
+from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import (
     Call,
     Caller,
@@ -32,7 +32,6 @@ from mlq_cli.store.base import (
 )  # fmt: skip
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
-    pairs,
     read_claims,
     read_entry,
     read_let_go,
@@ -43,10 +42,11 @@ from mlq_cli.store.redis.answers import (
     read_swept,
     read_verdicts,
 )
-from mlq_cli.store.redis.codec import option_fields, read_record
+from mlq_cli.store.redis.codec import option_fields, read_record, retention_fields
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
+from mlq_cli.store.redis.living import living
 from mlq_cli.store.redis.outlook import Outlook
 from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
@@ -187,7 +187,7 @@ class RedisStore:
             "backoff": rules.backoff,
             "backoff_max": rules.backoff_max,
             "jitter": random.random(),
-            "retention": _retention(rules.retention),
+            "retention": retention_fields(rules.retention),
         }
         return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], read_reasons)
 
@@ -213,7 +213,7 @@ class RedisStore:
             "offset": offset,
             "lease": rules.lease,
             "max_retries": rules.max_retries,
-            "retention": _retention(rules.retention),
+            "retention": retention_fields(rules.retention),
         }
         if timeout is not None:
             named["timeout"] = timeout
@@ -330,14 +330,7 @@ class RedisStore:
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
-        names, time = self._read([("ZRANGE", layout.WORKERS(self.namespace), 0, -1, "WITHSCORES"), ("TIME",)])
-        now = int(time[0]) * 1e6 + int(time[1])
-        alive = [name.decode() for name, until in zip(names[::2], names[1::2], strict=True) if float(until) > now]
-        answers = self._read([("HGETALL", layout.WORKER(self.namespace, name)) for name in alive])
-        return [
-            {"name": name, **{key.decode(): value.decode(errors="replace") for key, value in pairs(answer).items()}}
-            for name, answer in zip(alive, answers, strict=True)
-        ]
+        return living(self.namespace, self._read)
 
     def bell(self, queues: Sequence[str]) -> RedisBell:
         """Return a bell that rings when jobs come into these queues."""
@@ -404,8 +397,3 @@ def _pack(named: dict[str, Any]) -> bytes:
 def _unknown(answer: Any) -> bool:
     """Whether Redis does not know the script."""
     return isinstance(answer, ErrorAnswer) and answer.word == "NOSCRIPT"
-
-
-def _retention(rule: Retention) -> dict[str, float]:
-    limits = {"age": rule.age, "count": rule.count, "dead_age": rule.dead_age}
-    return {name: value for name, value in limits.items() if value is not None}
