@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ RULES = Rules()
 class Served:
     """An application that listens."""
 
-    def __init__(self, mlq: MLQ, role: Role | None = Role.ADMIN) -> None:
+    def __init__(self, mlq: MLQ, role: Role | None = Role.ADMIN, *, fresh_keys: bool = False) -> None:
+        """`fresh_keys`: no two requests have the same idempotency key, whatever they say."""
         self.app = make_app(mlq)
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = listening.getsockname()[1]
@@ -34,6 +36,8 @@ class Served:
 
         async def with_role(scope: Any, receive: Any, send: Any) -> None:
             scope[ROLE] = role
+            if fresh_keys and scope["type"] == "http":
+                scope["headers"] = [_fresh(*pair) for pair in scope["headers"]]
             await self.app(scope, receive, send)
 
         config = uvicorn.Config(
@@ -57,13 +61,22 @@ class Served:
         assert not self._thread.is_alive()
 
 
+def _fresh(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    if name == b"idempotency-key" and re.fullmatch(rb"[!-~]{1,255}", value):
+        return name, uuid4().hex.encode()
+    return name, value
+
+
+_tokens: dict[tuple[str, str], str] = {}  # by namespace and id
+
+
 def claim(mlq: MLQ, job_id: str, lease: float = 30.0) -> str:
-    """Let a worker that is none take a job, with all before it in its queue; returns the token."""
+    """Let a worker that is none take a job, with all that is in its queue; returns the token."""
     queue, token = mlq.get_job(job_id)["queue"], uuid4().hex
     rules = Rules(lease=lease)
     claims = mlq.store.ask(mlq.store.claim([queue], 1000, worker="w", lane="w", token=token, rules=rules))
-    assert job_id in [job.id for job in claims.jobs]
-    return token
+    _tokens.update({(mlq.namespace, job.id): token for job in claims.jobs})
+    return _tokens[mlq.namespace, job_id]
 
 
 def finish(mlq: MLQ, job_id: str, result: Any = None, short: str | None = None) -> None:

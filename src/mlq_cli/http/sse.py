@@ -17,6 +17,8 @@ TYPE = "text/event-stream"
 RETRY = b"retry: 3000\n\n"  # milliseconds after which a client that was cut off comes back
 KEEPALIVE = b": keepalive\n\n"
 KEEPALIVE_SECONDS = 15.0
+#: What JSON leaves as it is and some readers take for the end of a line, although the standard does not.
+_LINES = [(character.encode(), f"\\u{ord(character):04x}".encode()) for character in "\x85\u2028\u2029"]
 SLOW_SECONDS = 30.0  # for which a client may not read anything before it is cut off
 HEADERS = {
     "cache-control": "no-cache",
@@ -27,8 +29,11 @@ HEADERS = {
 
 def event(kind: str, value: Any, event_id: str | None = None) -> bytes:
     """Return one event, its value as JSON on one line."""
+    data = to_json(value)
+    for character, escape in _LINES:
+        data = data.replace(character, escape)
     head = f"id: {event_id}\nevent: {kind}\ndata: " if event_id is not None else f"event: {kind}\ndata: "
-    return head.encode() + to_json(value) + b"\n\n"
+    return head.encode() + data + b"\n\n"
 
 
 class EventStream(Response):

@@ -24,8 +24,8 @@ def serve() -> Iterator[Callable[..., Served]]:
     """Return a function that serves an MLQ until the test ends."""
     running: list[Served] = []
 
-    def start(mlq: MLQ, role: Role | None = Role.ADMIN) -> Served:
-        running.append(Served(mlq, role))
+    def start(mlq: MLQ, role: Role | None = Role.ADMIN, **more: bool) -> Served:
+        running.append(Served(mlq, role, **more))
         running[-1].start()
         return running[-1]
 

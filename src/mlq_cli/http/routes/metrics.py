@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from mlq_cli.http.answers import responses
 from mlq_cli.http.metrics import exposition
 from mlq_cli.http.roles import Role, needs
 
@@ -15,12 +16,16 @@ router = APIRouter(tags=["operations"])
     dependencies=[needs(Role.READ)],
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={
-        200: {
+    operation_id="get_metrics",
+    responses=responses(
+        s200={
             "description": "Always, also while Redis is away: then `mlq_redis_up` is 0 and its numbers are missing.",
-            "content": {"text/plain": {}, "application/openmetrics-text": {}},
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/openmetrics-text": {"schema": {"type": "string"}},
+            },
         }
-    },
+    ),
 )
 def metrics(request: Request) -> Response:
     """Return the numbers of all queues and workers. Not async on purpose: it waits for Redis, in a thread."""

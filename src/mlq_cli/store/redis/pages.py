@@ -12,7 +12,8 @@ others come and go meanwhile. Sets are gone through one after the other, by stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
 from mlq_cli.model.job import State
@@ -54,6 +55,17 @@ class Pages:
             if len(places) > most:
                 return [place.id for place in places[:most]], places[most - 1]
         return [place.id for place in places], None
+
+    def newest(self, queues: Iterable[str], states: Iterable[State], limit: int | None) -> list[str]:
+        """Return ids by queue and state, as `Store.ids` promises."""
+        first = 0 if limit is None else -limit
+        commands: list[Command] = []
+        for queue, state in product(queues, states):
+            key = layout.STATE(self._namespace, queue, state)
+            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
+            if state is State.QUEUED and limit is not None:
+                commands.append(("ZREVRANGE", key, -limit, -1))
+        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
 
     def _filled(self, queues: Sequence[str], states: Sequence[State]) -> list[tuple[State, str]]:
         """Return the sets that hold anything."""

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, product
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
@@ -299,15 +299,7 @@ class RedisStore:
 
     def ids(self, queues: Iterable[str] | None, states: Iterable[State], limit: int | None) -> list[str]:
         """Return ids by queue and state; None means all queues, or no limit."""
-        names = self.queues() if queues is None else list(queues)
-        first = 0 if limit is None else -limit
-        commands: list[Command] = []
-        for queue, state in product(names, states):
-            key = layout.STATE(self.namespace, queue, state)
-            commands.append(("LRANGE" if state is State.SUCCEEDED else "ZRANGE", key, first, -1))
-            if state is State.QUEUED and limit is not None:
-                commands.append(("ZREVRANGE", key, -limit, -1))
-        return list(dict.fromkeys(job_id.decode() for answer in self._read(commands) for job_id in reversed(answer)))
+        return Pages(self.namespace, self._read).newest(self.queues() if queues is None else queues, states, limit)
 
     def page(
         self, queues: Sequence[str] | None, states: Sequence[State], after: Place | None, most: int

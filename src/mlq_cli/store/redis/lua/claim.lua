@@ -45,7 +45,6 @@ end
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
 local MOST_BYTES = 4194304
 local bytes = 0
-
 local function take_some(queue, room)
   local got = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
   local jobs, some = {}, #got
