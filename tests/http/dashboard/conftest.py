@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +17,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from mlq_cli import MLQ
 from mlq_cli.http.app import make_app
-from mlq_cli.http.roles import ROLE, Role
+from mlq_cli.http.door.book import Book
+from mlq_cli.http.door.door import Door, Rules
+from mlq_cli.http.door.hosts import Hosts
+from mlq_cli.http.door.pages import Pages
+from mlq_cli.model.access import Role, digest, new_key
 from tests_support import wait_until
 
 expect.set_options(timeout=15_000)
 SHOW = Path(__file__).parent / "importable"
-BELOW = "/queue/a"  # where the same is served once more
+BELOW = "/queue/a"  # where the same is served once more, as by a proxy
 #: What a page that is attacked would do, noted before any script of the page runs.
 _WATCH = """
 window.noted = [];
@@ -31,24 +36,28 @@ for (const name of ["alert", "confirm", "prompt", "open"]) window[name] = () => 
 
 
 class Served:
-    """The app on a port of its own. `role` is that of whoever brings no token; a token is the name of a role."""
+    """The app behind its door, on a port of its own. Without a token one may do all, or nothing if `token_needed`."""
 
     def __init__(self, mlq: MLQ) -> None:
-        self.role: Role | None = Role.ADMIN
+        self.token_needed = False
         self._mlq = mlq
-        self.port = 0
+        self._address = ("127.0.0.1", 0)
 
     def start(self) -> None:
-        """Start it, the second time on the same port."""
-        self._app = make_app(self._mlq)
-        config = uvicorn.Config(self._with_role, host="127.0.0.1", port=self.port, log_level="warning",
-                                interface="asgi3", proxy_headers=False)  # fmt: skip
+        """Start it; again on the same port."""
+        listening = socket.create_server(self._address)
+        self._address = listening.getsockname()
+        self.host = f"127.0.0.1:{self._address[1]}"
+        self.url = f"http://{self.host}/"
+        self._app = make_app(self._mlq, settings=self._mlq.profile.server)
+        self._book = Book(lambda: self._mlq.store.access().all())
+        rules = Rules(Hosts(*self._address), Pages(), 1 << 24, self.token_needed)
+        self._door = Door(self._app, rules, self._book)
+        config = uvicorn.Config(self._proxied, log_level="warning", interface="asgi3", proxy_headers=False)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         wait_until(lambda: self._server.started)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
 
     def stop(self) -> None:
         """End it, and all streams."""
@@ -56,13 +65,18 @@ class Served:
         self._server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive()
+        self._book.close()
 
-    async def _with_role(self, scope: Any, receive: Any, send: Any) -> None:
+    def token(self, role: Role) -> str:
+        """Return a new token."""
+        key = new_key(role)
+        self._mlq.store.access().add(key.id, role, digest(key.secret))
+        return str(key)
+
+    async def _proxied(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            token = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
-            scope = {**scope, "path": scope["path"].removeprefix(BELOW)}  # as a proxy would
-            scope[ROLE] = {"": self.role}.get(token, Role.__members__.get(token.upper()))
-        await self._app(scope, receive, send)
+            scope = {**scope, "path": scope["path"].removeprefix(BELOW)}
+        await self._door(scope, receive, send)
 
 
 @pytest.fixture
@@ -112,7 +126,7 @@ class Tab:
 
     def _request(self, request: Any) -> None:
         parts = urlsplit(request.url)
-        if parts.netloc != f"127.0.0.1:{self.served.port}" and parts.scheme not in ("blob", "data"):
+        if parts.netloc != self.served.host and parts.scheme not in ("blob", "data"):
             self.trouble.append(f"request {request.url}")
 
     def blame(self) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from mlq_cli import MLQ
+from mlq_cli.model.access import Role
 from tests_support import wait_until
 
 from .conftest import BELOW, Served, Tab
@@ -80,6 +81,7 @@ def test_dead_jobs_show_their_traceback_and_run_again(tab: Tab, mlq: MLQ, act: A
     assert mlq.counts()[0].states["queued"] == 3
 
 
+@pytest.mark.minutes
 def test_dead_jobs_of_a_queue_are_purged_only_after_a_yes(tab: Tab, mlq: MLQ, act: Any) -> None:
     mlq.post(steps(("fail", ["NoSuchImage", "one"])))
     act()
@@ -115,11 +117,14 @@ def test_a_job_is_posted_by_the_form_exactly_as_it_was_typed_and_canceled(tab: T
 def test_a_server_that_wants_a_token_is_given_one_and_what_it_does_not_allow_is_explained(
     tab: Tab, mlq: MLQ, served: Served
 ) -> None:
-    served.role = None
+    served.stop()
+    served.token_needed = True
+    served.start()
     mlq.post("x")
     page = tab.go("#/")
-    page.get_by_role("textbox", name="Token").fill("read")
-    page.get_by_role("button", name="Use token").click()
+    for token in ("mlq_read_wrong", served.token(Role.READ)):
+        page.get_by_role("textbox", name="Token").fill(token)
+        page.get_by_role("button", name="Use token").click()
     expect(page.locator("#live")).to_have_text("live")
     page.get_by_role("button", name="Pause queue default").click()
     expect(page.locator("#notices")).to_contain_text("admin")
@@ -130,6 +135,7 @@ def test_a_server_that_wants_a_token_is_given_one_and_what_it_does_not_allow_is_
     assert page.evaluate("[document.cookie, localStorage.length, location.search]") == ["", 0, ""]
 
 
+@pytest.mark.minutes
 def test_it_works_below_a_path_of_a_proxy(tab: Tab, mlq: MLQ) -> None:
     job = mlq.post("x")
     tab.page.goto(f"{tab.served.url}{BELOW[1:]}/#/jobs/{job}")
@@ -138,6 +144,7 @@ def test_it_works_below_a_path_of_a_proxy(tab: Tab, mlq: MLQ) -> None:
     assert tab.page.evaluate("performance.getEntriesByType('resource').every(e => e.name.includes('/queue/a/'))")
 
 
+@pytest.mark.minutes
 def test_a_connection_that_is_lost_is_seen_and_comes_back(tab: Tab, mlq: MLQ, served: Served) -> None:
     job = mlq.post("x")
     page = tab.go(f"#/jobs/{job}")
@@ -193,7 +200,7 @@ def test_all_is_reached_by_keyboard_and_focus_is_seen(tab: Tab, mlq: MLQ) -> Non
     assert page.evaluate("location.hash") == "#/"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.minutes), "dark"])
 def test_colours_follow_the_system_and_the_button_and_can_be_read(open_tab: Callable[..., Tab], scheme: str) -> None:
     tab = open_tab(color_scheme=scheme, reduced_motion="reduce")
     page = tab.go("#/")

@@ -56,7 +56,8 @@ export function dead(place, app) {
 function bulk({ queue, error }, look) {
   const which = `${error ? ` with ${error}` : ""}${queue ? ` in ${queue}` : ""}`;
   const retry = button("Retry all", async () => {
-    if (!(await confirmed("Retry all?", `Every dead job${which} runs again, with all its attempts back${queue ? "" : "; callbacks are left alone"}.`, "Retry all"))) return;
+    const but = queue ? "" : "; callbacks are left alone";
+    if (!(await confirmed("Retry all?", `Every dead job${which} runs again, with all its attempts back${but}.`, "Retry all"))) return;
     const { retried } = await send("dlq/retry", { all: true, ...(queue && { queue }), ...(error && { error_type: error }) });
     tell(`${count(retried)} job${retried === 1 ? "" : "s"} will run again.`);
     look();
