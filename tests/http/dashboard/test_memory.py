@@ -34,7 +34,7 @@ def test_pages_that_are_left_open_keep_nothing_of_what_went_by(
     open_tab: Callable[..., Tab], mlq: MLQ, act: Any
 ) -> None:
     act(executors=2)
-    talker = mlq.post({"steps": [("part", "x" * 400), ("sleep", 1 / RATE)] * int(2 * SECONDS * RATE)})
+    talker = mlq.post({"steps": [("talk", [2 * SECONDS, RATE])]})
     tabs = [open_tab() for _ in range(4)]
     for tab, view in zip(tabs, ["#/", "#/jobs", "#/workers", f"#/jobs/{talker}"], strict=True):
         tab.go(view)

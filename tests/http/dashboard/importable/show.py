@@ -14,8 +14,11 @@ def act(msg: Any, ctx: Any) -> Any:
                 ctx.update_progress(value)
             case "part":
                 ctx.emit(value)
-            case "sleep":
-                time.sleep(value)
+            case "talk":  # for so many seconds, at such a rate
+                seconds, rate = value
+                for number in range(int(seconds * rate)):
+                    ctx.emit(f"{number} {'x' * 400}")
+                    time.sleep(1 / rate)
             case "wait":  # for a file
                 deadline = time.monotonic() + 60
                 while not Path(value).exists() and time.monotonic() < deadline:

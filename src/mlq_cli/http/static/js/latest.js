@@ -5,6 +5,7 @@ import { each, h, put } from "./dom.js";
 import { instant } from "./format.js";
 import { jobRow, jobTable } from "./jobrow.js";
 import { atMost } from "./live.js";
+import { ended as hasEnded } from "./parts.js";
 
 const MOST = 6; // rows of a table
 const QUEUES = 4; // the list goes queue by queue: the busiest are asked
@@ -27,7 +28,7 @@ export function latest({ live, signal }) {
   });
   live.on("jobs", (news) => {
     lookRunning();
-    if (news.some(({ word }) => word !== "progress")) lookEnded();
+    if (news.some(({ word }) => hasEnded(word))) lookEnded();
   }, signal);
   live.on("overview", lookEnded, signal);
   lookRunning();

@@ -8,7 +8,7 @@ import { facts } from "../facts.js";
 import { line } from "../jobrow.js";
 import { atMost, whileSeen } from "../live.js";
 import { tell } from "../notices.js";
-import { button, ended, pill, progress } from "../parts.js";
+import { button, ended, pill, progress, STATES } from "../parts.js";
 import { preview, saveButton } from "../preview.js";
 import { follow } from "../sse.js";
 import { partStream } from "../stream.js";
@@ -47,7 +47,7 @@ export function job(place, app) {
       let over = false;
       const onEvent = (event) => {
         over = heard(event, page, show, known) ?? over;
-        if (over) load();
+        if (event.kind === "state") load(); // much of the record goes with it: the worker, instants, the result
       };
       await follow(jobPath(id, "/events"), { onEvent, ended: () => over, signal: seen, place: heardUpTo }).catch(() => {});
       if (seen.aborted) return;
@@ -63,8 +63,8 @@ export function job(place, app) {
   });
   page.actions(act("retry", "Retry", `Job ${id} will run again.`), act("cancel", "Cancel", `Job ${id} is asked to stop.`));
   app.live.on("jobs", (news) => {
-    const words = news.filter((each) => each.id === id).map(({ word }) => word);
-    if (words.some((word) => word !== "progress") || (words.length && !following)) load();
+    // What it says and emits comes by its own stream; when its state is another one, so may be much of its record.
+    if (news.some((each) => each.id === id && (STATES.includes(each.word) || !following))) load();
   }, signal);
   load();
   listen(); // also of a job that has ended: what it handed out is told once more
