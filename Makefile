@@ -60,6 +60,9 @@ bench-promise: setup ## show what each part of the promise costs, by taking it o
 bench-tuning: setup ## show what settings are worth: executors, append-only file, socket, retention (three minutes)
 	$(BIN)/python tests/bench/tuning.py $(ARGS)
 
+bench-http: setup ## measure posts over HTTP beside what the web framework reaches by itself (a minute)
+	$(BIN)/python tests/bench/http_posts.py $(ARGS)
+
 bench-peers: setup ## measure mlq beside other queues in one run and write docs/benchmarks.md (half an hour)
 	$(BIN)/python tests/bench/against.py
 
@@ -84,4 +87,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-peers check fmt docs build clean
+.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-http bench-peers check fmt docs build clean

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mlq_cli.http.desk import Desk
 from mlq_cli.http.problems import Problem
@@ -22,7 +22,7 @@ from mlq_cli.store.base import Store
 
 LOOK_SECONDS = 1.0  # between two looks at all jobs that somebody follows
 TOUCH_SECONDS = 5.0  # a follower looks for itself after so long, whatever is said
-OUTAGE_SECONDS = 30.0  # for which those who wait have patience with a Redis that is away
+OUTAGE_SECONDS = 20.0  # for which those who wait have patience with a Redis that is away; a vain try takes some more
 MOST_FOLLOWERS = 4096
 HEAR_SECONDS = 0.5  # of silence, after which the thread looks whether it shall end
 PAUSE_SECONDS = 0.5  # before another try to subscribe
@@ -173,10 +173,13 @@ class Hub:
     async def _stop_all(self) -> None:
         await self.stopping.wait()
         while True:  # also those who begin to follow now
-            for together in list(self._followers.values()):
-                for follower in together:
-                    follower.wake()
+            self._wake_all()
             await asyncio.sleep(0.1)
+
+    def _wake_all(self) -> None:
+        for together in self._followers.values():
+            for follower in together:
+                follower.wake()
 
     # --- in the thread that hears ----------------------------------------------------------------------------------
     def _hear(self) -> None:
@@ -188,7 +191,9 @@ class Hub:
                         if heard := news.next(HEAR_SECONDS):
                             self._pass_on(heard)
             except MlqError:  # Redis is away, or nobody may subscribe there: then the looks have to do
-                self._away_since = self._away_since or time.monotonic()
+                if self._away_since is None:
+                    self._away_since = time.monotonic()
+                    self._in_loop(self._wake_all)  # to see for themselves
                 self._ended.wait(PAUSE_SECONDS)
 
     def _pass_on(self, heard: News) -> None:
@@ -197,5 +202,8 @@ class Hub:
             followers = self._followers
             heard = [one for one in heard if one[0] in followers]
         if heard:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._tell, heard)
+            self._in_loop(self._tell, heard)
+
+    def _in_loop(self, act: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(act, *arguments)

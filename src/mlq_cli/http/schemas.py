@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from mlq_cli.model.job import State
 from mlq_cli.model.options import MAX_RETRIES, YEAR
@@ -14,13 +14,22 @@ ANY_QUEUE = r"^(?:_callbacks|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$"
 JOB_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
 OWN_ID = r"^(?:[A-Za-z][A-Za-z0-9._:@-]{0,127}|[0-9]{1,64}[A-Za-z._:@-][A-Za-z0-9._:@-]{0,63})$"  # no mere number
 _PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
-CALLBACK = (
-    rf"^https?://(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::{_PORT})?(?:[/?#][!-~]{{0,7000}})?$"
-)
+_ADDRESS = r"\[(?:::1|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4})\]"
+_HOST = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|{_ADDRESS})"
+CALLBACK = rf"^https?://{_HOST}(?::{_PORT})?(?:[/?#][!-~]{{0,7000}})?$"
 #: Whatever Python takes for a name, in the scripts most names are written in.
 FUNCTION = r"^[!-~\u00a1-\u00ac\u00ae-\u0377\u0400-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]{1,256}$"
 
 QueueName = Annotated[str, Field(pattern=QUEUE, examples=["default"])]
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 5.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Priority = Annotated[int, Field(ge=-2047, le=2047), BeforeValidator(_whole)]
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES), BeforeValidator(_whole)]
 Seconds = Annotated[float, Field(ge=0, le=YEAR)]
 
 
@@ -42,10 +51,10 @@ class PostBody(BaseModel):
         None, description="Names of the listeners to run; all of them by default."
     )
     queue: QueueName | None = Field(None, description="The line to wait in; `default` by default.")
-    priority: int | None = Field(None, ge=-2047, le=2047, description="Higher is sooner; 0 by default.")
+    priority: Priority | None = Field(None, description="Higher is sooner; 0 by default.")
     delay: Seconds | None = Field(None, description="Seconds before it may run; not beside `at`.")
     at: float | None = Field(None, ge=0, lt=1e11, description="Unix seconds before which it does not run.")
-    retries: int | None = Field(None, ge=0, le=MAX_RETRIES, description="Reruns after an exception.")
+    retries: Retries | None = Field(None, description="Reruns after an exception.")
     timeout: float | None = Field(None, gt=0, le=YEAR, description="Seconds that one attempt may take.")
     id: str | None = Field(None, pattern=OWN_ID, description="An id of your own; to post it again changes nothing.")
 

@@ -16,14 +16,13 @@ from tests_http import Served, fail, finish
 
 from mlq_cli import MLQ
 from mlq_cli.http.roles import Role
+from mlq_cli.model.jsonable import to_json
 
 #: 424 and 410 are how jobs have ended, whatever was asked of them, so they are no refusal of a request.
+#: And DELETE cancels a job, which keeps its record: so `use_after_free`, which looks for 404 behind it, is left out.
 CONFIG = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "424", "429", "5xx"]
-
-[checks.not_a_server_error]
-expected-statuses = ["2xx", "3xx", "4xx"]
 """
 
 
@@ -75,11 +74,14 @@ def test_the_page_of_the_document_takes_nothing_from_elsewhere(client: httpx.Cli
 def explore(server: Served, folder: Path, examples: int, *more: str) -> None:
     """Let schemathesis look, and fail with what it has found. Streams that do not end are not for it."""
     (folder / "schemathesis.toml").write_text(CONFIG)
+    (folder / "openapi.json").write_bytes(to_json(server.app.openapi()))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(folder / "schemathesis.toml"),
-        "run", f"{server.url}/openapi.json", "--checks", "all", "--max-examples", str(examples), "--seed", "7",
+        "run", str(folder / "openapi.json"), "--url", server.url,
+        "--checks", "all", "--max-examples", str(examples), "--seed", "7",
         "--exclude-operation-id", "follow_all", "--exclude-operation-id", "follow_job", "--continue-on-failure",
-        "--request-timeout", "30", "--generation-database", "none", "--no-color", *more,
+        "--request-timeout", "30", "--generation-database", "none", "--no-color",
+        "--exclude-checks", "use_after_free", *more,
     ]  # fmt: skip
     found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)
     assert found.returncode == 0, re.split("= (?:FAILURES|WARNINGS) =", found.stdout)[1][:6000]
@@ -109,9 +111,9 @@ def test_no_request_gets_an_answer_that_the_document_does_not_know(
 
 @pytest.mark.minutes
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("role", [Role.READ, Role.POST, Role.ADMIN])
-def test_none_of_five_hundred_requests_to_each_route_does_as_any_role(
-    serve: Callable[..., Served], mlq: MLQ, tmp_path: Path, role: Role
+@pytest.mark.parametrize("role", [None, Role.READ, Role.POST, Role.ADMIN])
+def test_none_of_five_hundred_requests_to_each_route_does_whoever_sends_them(
+    serve: Callable[..., Served], mlq: MLQ, tmp_path: Path, role: Role | None
 ) -> None:
     furnish(mlq)
     explore(serve(mlq, role, fresh_keys=True), tmp_path, 500)

@@ -79,6 +79,12 @@ def test_all_options_reach_the_job(client: httpx.Client, mlq: MLQ) -> None:
     assert (job["retries_allowed"], job["timeout"], job["state"]) == (3, 5.5, "scheduled")
 
 
+def test_a_whole_number_may_be_written_with_a_point(client: httpx.Client, mlq: MLQ) -> None:
+    job_id = client.post("/jobs", content=b'{"msg":1,"priority":5.0,"retries":2.0}').text
+    assert (mlq.get_job(job_id)["priority"], mlq.get_job(job_id)["retries_allowed"]) == (5, 2)
+    assert client.post("/jobs", json={"msg": 1, "priority": 5.5}).status_code == 422
+
+
 ODD = {
     "no json": ("{", 400, "no-json"),
     "nothing": ("", 400, "no-json"),
