@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -94,6 +94,14 @@ REFUSED: dict[str, bytes] = {
 }
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    """One server for those who leave it as it was."""
+    started = Small(tmp_path_factory.mktemp("raw") / "small.log")
+    yield started
+    assert started.stop() == 0
+
+
 def _hello() -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     shaking = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -127,15 +135,13 @@ def test_what_is_no_request_is_refused_and_leaves_nothing_behind(small: Callable
     assert server.ask(GET + b"Host: %s\r\n\r\n" % server.host.encode()).startswith(b"HTTP/1.1 200")
 
 
-def test_a_body_that_is_too_large_is_told_so_although_it_is_still_being_sent(small: Callable[..., Small]) -> None:
-    server = small()
+def test_a_body_that_is_too_large_is_told_so_although_it_is_still_being_sent(server: Small) -> None:
     for name in ("17 MB told", "17 MB in chunks"):
         assert _statuses(_all(server, REFUSED[name])) == [413], name
     assert server.resident < 120 << 20
 
 
-def test_a_smuggled_request_is_never_answered(small: Callable[..., Small]) -> None:
-    server = small()
+def test_a_smuggled_request_is_never_answered(server: Small) -> None:
     inner = b"GET /slow?seconds=0 HTTP/1.1\r\n" + HOST + b"\r\n"
     for outer in (
         POST + b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (len(inner) + 5),
@@ -149,14 +155,12 @@ def test_a_smuggled_request_is_never_answered(small: Callable[..., Small]) -> No
     assert "Traceback" not in server.log
 
 
-def test_garbage_behind_a_request_does_not_get_into_its_answer(small: Callable[..., Small]) -> None:
-    server = small()
+def test_garbage_behind_a_request_does_not_get_into_its_answer(server: Small) -> None:
     said = _all(server, b"GET /slow?seconds=0.3 HTTP/1.1\r\n" + HOST + b"\r\n" + b"\0\0garbage")
     assert _statuses(said) == [200] and said.endswith(b'"done"')
 
 
-def test_requests_may_be_sent_before_the_answers_have_come_but_not_too_many(small: Callable[..., Small]) -> None:
-    server = small()
+def test_requests_may_be_sent_before_the_answers_have_come_but_not_too_many(server: Small) -> None:
     one = GET + HOST + b"\r\n"
     last = GET + HOST + b"Connection: close\r\n\r\n"
     assert _statuses(_all(server, one * 49 + last)) == [200] * 50
@@ -166,8 +170,7 @@ def test_requests_may_be_sent_before_the_answers_have_come_but_not_too_many(smal
     assert server.resident - before < 10 << 20
 
 
-def test_what_is_odd_but_right_is_served(small: Callable[..., Small]) -> None:
-    server = small()
+def test_what_is_odd_but_right_is_served(server: Small) -> None:
     closing = b"Connection: close\r\n\r\n"
     for request in (
         b"\r\n" + GET + HOST + closing,
@@ -184,10 +187,7 @@ def test_what_is_odd_but_right_is_served(small: Callable[..., Small]) -> None:
     assert _statuses(said) == [100, 200]
 
 
-@pytest.mark.parametrize(
-    "path", ["/%2e%2e/healthz", "/%252e%252e/healthz", "/x/../healthz", "/healthz%00", "//healthz"]
-)
-def test_a_path_is_taken_as_it_stands(small: Callable[..., Small], path: str) -> None:
-    server = small()
-    said = _all(server, f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"Connection: close\r\n\r\n")
-    assert _statuses(said) == [404]
+def test_a_path_is_taken_as_it_stands(server: Small) -> None:
+    for path in ("/%2e%2e/healthz", "/%252e%252e/healthz", "/x/../healthz", "/healthz%00", "//healthz"):
+        said = _all(server, f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"Connection: close\r\n\r\n")
+        assert _statuses(said) == [404], path

@@ -248,7 +248,7 @@ def test_processes_share_the_address_and_one_that_dies_is_replaced(serve: Serve)
         after = wait_until(
             lambda: len(found := _children(server.process.pid)) == 2 and before[0] not in found and found, seconds=20
         )
-        assert "another takes its place" in server.log
+        wait_until(lambda: "another takes its place" in server.log)
         wait_until(lambda: client.get("/healthz").text == "ok")
     assert server.stop() == 0
     assert not any(alive(pid) for pid in {*before, *after}) and "Traceback" not in server.log
