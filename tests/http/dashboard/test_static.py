@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 import mlq_cli.http
 from mlq_cli.http.routes import static
@@ -32,8 +32,7 @@ Ask = Callable[..., httpx.Response]
 
 @pytest.fixture
 def ask() -> Ask:
-    app = FastAPI(openapi_url=None)
-    app.include_router(static.router)
+    app = Starlette(routes=static.router.routes)
 
     async def answer(path: str, headers: dict[str, str]) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:

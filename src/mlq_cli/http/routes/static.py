@@ -8,9 +8,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
-FOLDER = "static/"  # in addresses, as in the package
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -45,9 +46,6 @@ HEADERS = {
     "Cache-Control": "no-cache",  # asked about each time, answered by 304: a new version is never mixed with an old one
 }
 
-# Open to everybody: the files hold no data. What they ask for needs a role.
-router = APIRouter(include_in_schema=False)
-
 
 class File(NamedTuple):
     """One file as it is sent."""
@@ -63,16 +61,14 @@ def the_files() -> dict[str, File]:
     return dict(_within(files("mlq_cli.http") / "static", ""))
 
 
-@router.get("/", response_model=None)
 async def page(request: Request) -> Response:
     """Answer with the page."""
     return _answer(request, the_files()["index.html"])
 
 
-@router.get("/" + FOLDER + "{path:path}", response_model=None)
-async def file(request: Request, path: str) -> Response:
+async def file(request: Request) -> Response:
     """Answer with one of the page's files."""
-    found = the_files().get(path)
+    found = the_files().get(request.path_params["path"])
     return Response(status_code=404, headers=HEADERS) if found is None else _answer(request, found)
 
 
@@ -94,3 +90,12 @@ def _within(folder: Traversable, place: str) -> list[tuple[str, File]]:
             body = each.read_bytes()
             found.append((name, File(body, kind, f'"{sha256(body).hexdigest()[:32]}"')))
     return found
+
+
+# Open to everybody: the files hold no data. What they ask for needs a role.
+router = Router(
+    [
+        Route("/", page, include_in_schema=False),
+        Route("/static/{path:path}", file, include_in_schema=False),
+    ]
+)
