@@ -22,7 +22,17 @@ from mlq_cli.store.redis.connect import UrlEndpoint, Wire
 
 #: What is asked of a role that is not written down here has to be written down here first.
 POSTING = {("post", "/jobs"), ("delete", "/jobs/{job_id}"), ("post", "/jobs/{job_id}/retry")}
-OPEN = {"/healthz", "/readyz", "/docs", "/docs/{file}", "/", "/static/{path}", "/static", "/favicon.ico", "/{file}"}
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/docs",
+    "/docs/{file}",
+    "/",
+    "/static/{path:path}",
+    "/static",
+    "/favicon.ico",
+    "/{file}",
+}
 
 
 @pytest.fixture

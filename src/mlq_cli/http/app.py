@@ -24,7 +24,7 @@ from mlq_cli.http.openapi import TAGS, describe
 from mlq_cli.http.overview import Overview
 from mlq_cli.http.problems import of_error, problem
 from mlq_cli.http.roles import ROLE
-from mlq_cli.http.routes import events, jobs, lists, metrics, operations, posting, server
+from mlq_cli.http.routes import events, jobs, lists, metrics, operations, posting, server, static
 from mlq_cli.http.served import Served
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.errors import MlqError, NotAllowed
@@ -32,7 +32,10 @@ from mlq_cli.model.settings import Server
 
 log = logging.getLogger("mlq.http")
 
-ROUTERS = (posting.router, lists.router, jobs.router, events.router, operations.router, metrics.router, server.router)
+ROUTERS = (
+    posting.router, lists.router, jobs.router, events.router,
+    operations.router, metrics.router, server.router, static.router,
+)  # fmt: skip
 
 
 def make_app(mlq: MLQ, *, settings: Server | None = None, strangers: bool = False) -> FastAPI:

@@ -26,7 +26,9 @@ class Overview:
 
     def queues(self) -> list[dict[str, Any]]:
         """Return all queues. Raises MlqError."""
-        return [self._queue(each) for each in self._counts()]
+        counts = self._counts()
+        oldest = self._mlq.store.oldest_waiting()
+        return [self._queue(each, oldest) for each in counts]
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the living workers. Raises MlqError."""
@@ -50,11 +52,11 @@ class Overview:
         now = time.monotonic()
         if self._server is None or now - self._server[0] > SERVER_SECONDS:
             self._server = now, self._mlq.store.server()
-        info = self._server[1]
+        info, oldest = self._server[1], self._mlq.store.oldest_waiting()
         return {
             "namespace": self._mlq.namespace,
             "server": {"name": info.name, "address": mask_url(self._mlq.store.address), "doubts": info.doubts},
-            "queues": [self._queue(each) for each in counts],
+            "queues": [self._queue(each, oldest) for each in counts],
             "workers": len(workers),
             "rates": self._sampler.together(),
         }
@@ -64,13 +66,14 @@ class Overview:
         self._sampler.take(counts)
         return counts
 
-    def _queue(self, counts: QueueCounts) -> dict[str, Any]:
+    def _queue(self, counts: QueueCounts, oldest: dict[str, float]) -> dict[str, Any]:
         return {
             "queue": counts.queue,
             "paused": counts.paused,
             "states": counts.states,
             "stats": counts.stats,
             "rates": self._sampler.of(counts.queue),
+            "oldest_waiting": oldest.get(counts.queue),
         }
 
 

@@ -148,6 +148,7 @@ class Queue(BaseModel):
     states: dict[State, int] = Field(description="Jobs by their state.")
     stats: dict[str, float] = Field(description="Counters since the namespace began.")
     rates: dict[str, float | None] = Field(description="Jobs a second: posted, succeeded, dead.")
+    oldest_waiting: float | None = Field(description="Seconds that the job waits that waits longest; null: none does.")
 
 
 class Queues(BaseModel):
