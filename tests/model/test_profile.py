@@ -114,7 +114,7 @@ def test_names_of_the_server_have_ports_and_those_for_callbacks_networks(write: 
     profile = load(file, environ={"MLQ_CALLBACKS_ALLOW": "*.example.org, 10.1.0.0/16"})
     assert profile.server.hosts == ("queue.example.org", "localhost:8080", "[::1]:80")
     assert profile.callbacks.allow == ("*.example.org", "10.1.0.0/16")
-    with pytest.raises(Misuse, match="server.hosts"):
+    with pytest.raises(Misuse, match=r"server\.hosts"):
         load(flags={"server.hosts": "10.1.0.0/16"}, environ={})
 
 

@@ -147,7 +147,7 @@ class Queue(BaseModel):
     paused: bool
     states: dict[State, int] = Field(description="Jobs by their state.")
     stats: dict[str, float] = Field(description="Counters since the namespace began.")
-    rates: dict[str, float | None] = Field(description="Jobs a second: posted, succeeded, dead.")
+    rates: dict[str, float] = Field(description="Jobs a second, of late: posted, succeeded, dead.")
     oldest_waiting: float | None = Field(description="Seconds that the job waits that waits longest; null: none does.")
 
 
@@ -197,7 +197,7 @@ class Stats(BaseModel):
     server: dict[str, Any]
     queues: list[Queue]
     workers: int
-    rates: dict[str, float | None]
+    rates: dict[str, float]
 
 
 class Moved(BaseModel):
