@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from mlq_cli.http.door.pages import NO_JSON, is_json
+from mlq_cli.http.door.pages import NO_JSON, NOT_JSON, SAY_JSON, is_json
 from mlq_cli.http.problems import Problem
 
 MOST_DEPTH = 64
@@ -42,7 +42,7 @@ async def read_body(request: Request) -> bytes:
 def check_type(headers: Mapping[bytes, bytes]) -> None:
     """Look once more whether a body is said to be JSON, for the app behind another door. Raises Problem."""
     if not is_json(headers):
-        raise Problem(415, NO_JSON, "the body has to be JSON", hint="send Content-Type: application/json")
+        raise Problem(415, NO_JSON, NOT_JSON, hint=SAY_JSON)
 
 
 def parse(body: bytes) -> Any:

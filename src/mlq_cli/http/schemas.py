@@ -14,10 +14,8 @@ QUEUE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ANY_QUEUE = r"^(?:_callbacks|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$"
 JOB_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
 OWN_ID = r"^(?:[A-Za-z][A-Za-z0-9._:@-]{0,127}|[0-9]{1,64}[A-Za-z._:@-][A-Za-z0-9._:@-]{0,63})$"  # no mere number
-_PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
-_ADDRESS = r"\[(?:::1|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4})\]"
-_HOST = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|{_ADDRESS})"
-CALLBACK = rf"^https?://{_HOST}(?::{_PORT})?(?:[/?#][!-~]*)?$"
+#: What may be one; `model/callback_policy.py` says whether it is, in words.
+CALLBACK = r"^https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?$"
 #: Whatever Python takes for a name, in the scripts most names are written in.
 FUNCTION = r"^[!-~\u00a1-\u00ac\u00ae-\u0377\u0400-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]{1,256}$"
 

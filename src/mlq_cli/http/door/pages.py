@@ -14,6 +14,8 @@ from mlq_cli.http.door.refusal import Headers, Refusal
 #: Methods that change nothing.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_JSON = "content-type"  # the code of that problem
+NOT_JSON = "the body of a request that changes something is JSON, and says so"
+SAY_JSON = "send Content-Type: application/json"
 _FORM = b"application/x-www-form-urlencoded"  # what curl -d says of whatever it sends
 _ALLOWED_HEADERS = b"authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, range"
 _EXPOSED_HEADERS = (
@@ -75,7 +77,7 @@ def check_content(method: str, head: Head) -> None:
         return
     empty = b"transfer-encoding" not in head and not head.get(b"content-length", b"0").strip(b"0")
     if not (is_json(head) or (empty and b"content-type" not in head)):
-        raise Refusal(415, NO_JSON, "a request that changes something is application/json", close=True)
+        raise Refusal(415, NO_JSON, NOT_JSON, hint=SAY_JSON, close=True)
 
 
 def is_json(head: Mapping[bytes, bytes]) -> bool:
