@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_rooms_stay_small() -> None:
         assert len(path.read_text().splitlines()) <= 400, path
     for path in LUA:
         assert len(path.read_text().splitlines()) <= 120, path
+
+
+def test_no_module_gives_a_name_to_two_things() -> None:
+    """Two who add the same name to a module get no conflict, and the second one wins."""
+    for path in SOURCE.rglob("*.py"):
+        given: set[str] = set()
+        for node in ast.parse(path.read_text()).body:
+            names = {each.id for each in getattr(node, "targets", []) if isinstance(each, ast.Name)}
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                names.add(node.name)
+            assert not names & given, (path.name, names & given)
+            given |= names
 
 
 def test_only_the_profile_reads_settings_from_the_environment() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -133,7 +134,7 @@ def site(url: str, namespace: str) -> tuple[FastAPI, MLQ]:
     app = FastAPI()
     app.include_router(router)
     mlq = MLQ.from_profile(redis_url=url, namespace=namespace)
-    app.state.mlq = mlq
+    app.state.served = SimpleNamespace(mlq=mlq)
     return app, mlq
 
 

@@ -37,7 +37,7 @@ OPEN = {
 
 @pytest.fixture
 def app(mlq: MLQ) -> FastAPI:
-    return make_app(mlq, settings=mlq.profile.server)
+    return make_app(mlq)
 
 
 @pytest.fixture

@@ -109,6 +109,15 @@ def test_text_from_the_environment_becomes_what_the_setting_is() -> None:
     assert (profile.limits.message, profile.retention.count) == (2**20, 10)
 
 
+def test_names_of_the_server_have_ports_and_those_for_callbacks_networks(write: Write) -> None:
+    file = write("server: {hosts: [Queue.example.org, 'localhost:8080', '[::1]:80']}")
+    profile = load(file, environ={"MLQ_CALLBACKS_ALLOW": "*.example.org, 10.1.0.0/16"})
+    assert profile.server.hosts == ("queue.example.org", "localhost:8080", "[::1]:80")
+    assert profile.callbacks.allow == ("*.example.org", "10.1.0.0/16")
+    with pytest.raises(Misuse, match=r"server\.hosts"):
+        load(flags={"server.hosts": "10.1.0.0/16"}, environ={})
+
+
 def test_null_is_the_default_spelled_out_and_overrides_what_lies_below(write: Write) -> None:
     assert load(write("retention: {age: 5d}\n"), {"retention.age": "null"}, {}).retention.age is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlq_cli.http.rates import Sampler
+from mlq_cli.http.sampler import Sampler
 from mlq_cli.model.job import State
 from mlq_cli.model.rates import KEPT, SPACING, Rates
 from mlq_cli.model.times import Histogram, Times

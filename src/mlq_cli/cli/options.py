@@ -111,6 +111,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Refused("nothing was done")
 
 
+LogFormat = Annotated[str, typer.Option("--log-format", metavar="text|json", help="How to log on stderr.")]
 Queue = Annotated[str | None, typer.Option("-q", "--queue", metavar="NAME", help="Only this queue.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", help="Show at most so many.", parser=_at_least_one)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -9,8 +9,7 @@ import typer
 
 from mlq_cli.cli.command import command
 from mlq_cli.cli.logs import configure_logging
-from mlq_cli.cli.options import Common
-from mlq_cli.cli.worker import LogFormat
+from mlq_cli.cli.options import Common, LogFormat
 from mlq_cli.model.errors import Refused
 
 if TYPE_CHECKING:

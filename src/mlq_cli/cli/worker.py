@@ -8,13 +8,11 @@ import typer
 
 from mlq_cli.cli.command import command
 from mlq_cli.cli.logs import configure_logging
-from mlq_cli.cli.options import Common, split_names
+from mlq_cli.cli.options import Common, LogFormat, split_names
 from mlq_cli.model.durations import parse_duration, parse_size
 from mlq_cli.model.settings import SETTINGS
 
 app = typer.Typer()
-
-LogFormat = Annotated[str, typer.Option("--log-format", metavar="text|json", help="How to log on stderr.")]
 
 
 def _profile_flag(key: str, *names: str, help: str) -> typer.models.OptionInfo:

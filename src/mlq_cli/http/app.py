@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mlq_cli import __version__
-from mlq_cli.http.board import Board
 from mlq_cli.http.bodies import invalid, pointer
 from mlq_cli.http.desk import Desk
 from mlq_cli.http.heads import Heads
@@ -26,9 +25,9 @@ from mlq_cli.http.problems import of_error, problem
 from mlq_cli.http.roles import ROLE
 from mlq_cli.http.routes import events, jobs, lists, metrics, operations, posting, server, static
 from mlq_cli.http.served import Served
+from mlq_cli.http.viewers import Viewers
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.errors import MlqError, NotAllowed
-from mlq_cli.model.settings import Server
 
 log = logging.getLogger("mlq.http")
 
@@ -38,7 +37,7 @@ ROUTERS = (
 )  # fmt: skip
 
 
-def make_app(mlq: MLQ, *, settings: Server | None = None, strangers: bool = False) -> FastAPI:
+def make_app(mlq: MLQ, *, strangers: bool = False) -> FastAPI:
     """Return the application that serves the namespace of `mlq`.
 
     `strangers`: whether others than the people of this machine may post; their callbacks go to the public internet
@@ -57,8 +56,8 @@ def make_app(mlq: MLQ, *, settings: Server | None = None, strangers: bool = Fals
         hub = Hub(mlq.store, desk, app.state.stopping)
         hub.start()
         overview = Overview(mlq)
-        app.state.served = Served(mlq, desk, hub, overview, public_callbacks, app.state.stopping)
-        app.state.board = Board(desk, hub, overview)
+        viewers = Viewers(desk, hub, overview)
+        app.state.served = Served(mlq, desk, hub, overview, viewers, public_callbacks, app.state.stopping)
         try:
             yield
         finally:
@@ -83,7 +82,6 @@ def make_app(mlq: MLQ, *, settings: Server | None = None, strangers: bool = Fals
         },
     )
     app.state.stopping = asyncio.Event()
-    app.state.settings, app.state.mlq = settings, mlq
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # `include_router` would look them up twice for each request
     describe(app)

@@ -10,11 +10,11 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from mlq_cli.http.door.pages import NO_JSON, NOT_JSON, SAY_JSON, is_json
 from mlq_cli.http.problems import Problem
 
 MOST_DEPTH = 64
 MOST_KEYS = 100_000  # of all objects together
-_CURL = b"application/x-www-form-urlencoded"  # what curl says of `-d` unless told otherwise
 _BARE_URL = re.compile(r'("callback"\s*:\s*)(https?://[^\s"\\{}]+)(?=\s*[,}])')
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,17 +40,9 @@ async def read_body(request: Request) -> bytes:
 
 
 def check_type(headers: Mapping[bytes, bytes]) -> None:
-    """Look whether a body is said to be JSON. Raises Problem.
-
-    A page of somebody else can make a browser send a form or plain text without asking first, but no JSON. So what says
-    that it is a form, as `curl -d` does, counts as JSON only where no browser speaks: browsers add Origin to each POST.
-    """
-    said = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if said == b"application/json" or (said.startswith(b"application/") and said.endswith(b"+json")):
-        return
-    if said in (b"", _CURL) and b"origin" not in headers and b"sec-fetch-site" not in headers:
-        return
-    raise Problem(415, "unsupported-media-type", "the body has to be JSON", hint="send Content-Type: application/json")
+    """Look once more whether a body is said to be JSON, for the app behind another door. Raises Problem."""
+    if not is_json(headers):
+        raise Problem(415, NO_JSON, NOT_JSON, hint=SAY_JSON)
 
 
 def parse(body: bytes) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from mlq_cli.http.problems import Problem
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.job import State
 from mlq_cli.store.base import Store
+
+log = logging.getLogger("mlq.http")
 
 LOOK_SECONDS = 1.0  # between two looks at all jobs that somebody follows
 TOUCH_SECONDS = 5.0  # a follower looks for itself after so long, whatever is said
@@ -72,7 +75,7 @@ class Hub:
         self._number = 0
         self._listeners: set[Callable[[News], None]] = set()
         self._ended = threading.Event()
-        self._away_since: float | None = None
+        self._cut_off = False
         self._thread = threading.Thread(target=self._hear, name="mlq-news", daemon=True)
 
     def start(self) -> None:
@@ -129,11 +132,6 @@ class Hub:
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
-    @property
-    def away_since(self) -> float | None:
-        """Since when, by time.monotonic, there is no subscription; None: there is one."""
-        return self._away_since
-
     def add(self, follower: Follower) -> None:
         """Begin to tell a follower."""
         self._followers.setdefault(follower.job_id, set()).add(follower)
@@ -186,13 +184,16 @@ class Hub:
         while not self._ended.is_set():
             try:
                 with self._store.news() as news:
-                    self._away_since = None
+                    if self._cut_off:
+                        log.info("Redis is back")
+                    self._cut_off = False
                     while not self._ended.is_set():
                         if heard := news.next(HEAR_SECONDS):
                             self._pass_on(heard)
-            except MlqError:  # Redis is away, or nobody may subscribe there: then the looks have to do
-                if self._away_since is None:
-                    self._away_since = time.monotonic()
+            except MlqError as error:  # Redis is away, or nobody may subscribe there: then the looks have to do
+                if not self._cut_off:
+                    self._cut_off = True
+                    log.warning("no news from Redis: %s", error.message)
                     self._in_loop(self._wake_all)  # to see for themselves
                 self._ended.wait(PAUSE_SECONDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import NamedTuple
 
 from mlq_cli.http.door.refusal import Refusal, retry_after
@@ -27,17 +28,8 @@ def written(refusal: Refusal, date: bytes = b"") -> bytes:
     """Return a refusal as it goes over the wire, for connections that no answer of the app is possible on."""
     headers = [*refusal.headers, (b"x-content-type-options", b"nosniff")]
     lines = [b"%s: %s\r\n" % pair for pair in headers]
-    phrase = _PHRASES[refusal.status]
+    phrase = HTTPStatus(refusal.status).phrase.encode()
     return b"".join([b"HTTP/1.1 %d %s\r\n" % (refusal.status, phrase), date, *lines, b"\r\n", refusal.body])
-
-
-_PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    414: b"URI Too Long",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
 
 
 def malformed(detail: str = "this is no request of HTTP/1.1") -> Refusal:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from mlq_cli.http.rates import Sampler
+from mlq_cli.http.sampler import Sampler
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.settings import mask_url
 from mlq_cli.store.base import QueueCounts, ServerInfo

@@ -49,21 +49,25 @@ def problem(
 
     `errors`: what is wrong with which part of the request, by JSON pointer or the name of a parameter.
     """
-    document: dict[str, Any] = {
-        "type": f"urn:mlq:problem:{code}",
-        "title": _title(status),
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    if hint is not None:
-        document["hint"] = hint
+    document = document_of(status, code, detail, hint)
     if errors is not None:
         document["errors"] = list(errors)
     about = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         about["retry-after"] = str(RETRY_SECONDS)
     return Response(to_json(document | members), status, about | dict(headers or {}), PROBLEM)
+
+
+def document_of(status: int, code: str, detail: str, hint: str | None = None) -> dict[str, Any]:
+    """Return what every problem says, as JSON has it."""
+    said = {
+        "type": f"urn:mlq:problem:{code}",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return said if hint is None else said | {"hint": hint}
 
 
 def of_error(error: MlqError) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlq_cli.http.guards import SANDBOX
 from mlq_cli.http.problems import Problem
 from mlq_cli.model.errors import JobCanceled, JobFailed
 from mlq_cli.model.job import Record, State
@@ -36,7 +37,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 GUARDS = {
     "x-content-type-options": "nosniff",
-    "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+    "content-security-policy": SANDBOX,
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "private, no-cache",
     "referrer-policy": "no-referrer",

@@ -29,7 +29,8 @@ def needs(role: Role) -> Any:
     async def check(request: Request) -> None:
         given = request.scope.get(ROLE)
         if given is None or given < role:
-            raise NotAllowed(f"this takes a token of the role {role.name.lower()}", hint="mlq token add --role …")
+            name = role.name.lower()
+            raise NotAllowed(f"this takes a token of the role {name}", hint=f"mlq token add --role {name} makes one")
 
     check.role = role  # type: ignore[attr-defined]  # for the test that goes through all routes
     return Depends(check)

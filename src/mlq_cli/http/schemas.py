@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from mlq_cli.model.callback_policy import LONGEST_URL
 from mlq_cli.model.job import State
 from mlq_cli.model.options import MAX_RETRIES, YEAR
 
@@ -13,10 +14,8 @@ QUEUE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ANY_QUEUE = r"^(?:_callbacks|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$"
 JOB_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$"
 OWN_ID = r"^(?:[A-Za-z][A-Za-z0-9._:@-]{0,127}|[0-9]{1,64}[A-Za-z._:@-][A-Za-z0-9._:@-]{0,63})$"  # no mere number
-_PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{1,4})"
-_ADDRESS = r"\[(?:::1|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4})\]"
-_HOST = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]{{0,254}}|{_ADDRESS})"
-CALLBACK = rf"^https?://{_HOST}(?::{_PORT})?(?:[/?#][!-~]{{0,7000}})?$"
+#: What may be one; `model/callback_policy.py` says whether it is, in words.
+CALLBACK = r"^https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?$"
 #: Whatever Python takes for a name, in the scripts most names are written in.
 FUNCTION = r"^[!-~\u00a1-\u00ac\u00ae-\u0377\u0400-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]{1,256}$"
 
@@ -46,7 +45,9 @@ class PostBody(BaseModel):
     )
 
     msg: Any = Field(description="What the listener gets: any JSON value, nested at most 64 deep.")
-    callback: str | None = Field(None, pattern=CALLBACK, description="URL that is told the outcome.")
+    callback: str | None = Field(
+        None, pattern=CALLBACK, max_length=LONGEST_URL, description="URL that is told the outcome."
+    )
     callback_method: Literal["GET", "POST"] | None = Field(
         None, description="How it is told: by the original's GET, or by POST with JSON that is signed."
     )
@@ -147,7 +148,7 @@ class Queue(BaseModel):
     paused: bool
     states: dict[State, int] = Field(description="Jobs by their state.")
     stats: dict[str, float] = Field(description="Counters since the namespace began.")
-    rates: dict[str, float | None] = Field(description="Jobs a second: posted, succeeded, dead.")
+    rates: dict[str, float] = Field(description="Jobs a second, of late: posted, succeeded, dead.")
     oldest_waiting: float | None = Field(description="Seconds that the job waits that waits longest; null: none does.")
 
 
@@ -197,7 +198,7 @@ class Stats(BaseModel):
     server: dict[str, Any]
     queues: list[Queue]
     workers: int
-    rates: dict[str, float | None]
+    rates: dict[str, float]
 
 
 class Moved(BaseModel):

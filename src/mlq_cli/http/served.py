@@ -1,19 +1,17 @@
-"""What a request finds behind the routes: the queue, the desk, the hub. One for each process."""
+"""What a request finds behind the routes: the queue, the desk, the hub, the viewers. One for each process."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from mlq_cli.http.desk import Desk
+from mlq_cli.http.hub import Hub
+from mlq_cli.http.overview import Overview
+from mlq_cli.http.viewers import Viewers
 from mlq_cli.mlq import MLQ
-
-if TYPE_CHECKING:
-    from mlq_cli.http.hub import Hub
-    from mlq_cli.http.overview import Overview
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,7 @@ class Served:
     desk: Desk
     hub: Hub
     overview: Overview
+    viewers: Viewers
     public_callbacks: bool  # whoever posts here may be a stranger, and has no say about hosts that only we can reach
     stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
 

@@ -94,7 +94,7 @@ def _method(value: object) -> str:
     raise ValueError
 
 
-def _reached(value: object) -> tuple[str, ...]:
+def _callable(value: object) -> tuple[str, ...]:
     if value in ("", "[]", []):
         return ()
     from mlq_cli.model.callback_policy import read_allow  # it takes long to import, and hardly anybody needs it
@@ -166,8 +166,8 @@ SWITCH = Kind("true or false", _switch)
 SIZE = Kind("a size such as 1048576, 512KiB or 32MiB, at most 512MiB", _within(parse_size, 1, _LARGEST))
 MEMORY = Kind("a size such as 512MiB or 4GiB", _within(parse_size, 1, 2**50))
 METHOD = Kind(" or ".join(METHODS), _method)
-REACHED = Kind(
-    "a list of host names, *.domains, addresses and networks such as 10.1.0.0/16, or text with commas", _reached
+CALLABLE = Kind(
+    "a list of host names, *.domains, addresses and networks such as 10.1.0.0/16, or text with commas", _callable
 )
 RETRIES = _whole(0, MAX_RETRIES)
 PORT = _whole(1, 65_535)
@@ -245,7 +245,7 @@ class Callbacks:
     private: bool | None = _setting(
         None, SWITCH, "whether private addresses may be called; null: if Redis is on loopback or a unix socket"
     )
-    allow: tuple[str, ...] = _setting((), REACHED, "hosts and networks that may be called besides, as a list")
+    allow: tuple[str, ...] = _setting((), CALLABLE, "hosts and networks that may be called besides, as a list")
 
 
 @dataclass(frozen=True, slots=True)

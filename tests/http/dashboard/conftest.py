@@ -49,7 +49,7 @@ class Served:
         self._address = listening.getsockname()
         self.host = f"127.0.0.1:{self._address[1]}"
         self.url = f"http://{self.host}/"
-        self._app = make_app(self._mlq, settings=self._mlq.profile.server)
+        self._app = make_app(self._mlq)
         self._book = Book(lambda: self._mlq.store.access().all())
         rules = Rules(Hosts(*self._address), Pages(), 1 << 24, self.token_needed)
         self._door = Door(self._app, rules, self._book)

@@ -100,7 +100,7 @@ function show(api) {
 
 async function load() {
   const token = sessionStorage.getItem(KEY);
-  const answer = await fetch("/openapi.json", { headers: token ? { authorization: `Bearer ${token}` } : {} });
+  const answer = await fetch("openapi.json", { headers: token ? { authorization: `Bearer ${token}` } : {} });
   const form = document.getElementById("token");
   form.hidden = answer.status !== 401;
   if (answer.ok) return show(await answer.json());

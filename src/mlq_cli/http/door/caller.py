@@ -32,7 +32,7 @@ class Callers:
             try:
                 token = await self._book.find(key.id)
             except StoreUnavailable as error:
-                raise Refusal(503, "unavailable", error.message, headers=[retry_after(1)]) from None
+                raise Refusal(503, "store-unavailable", error.message, headers=[retry_after(1)]) from None
             if opens(key, token) and token is not None:
                 return token.role, token
         # Whoever guesses is slowed down. Whoever has a good token is let in all the same: behind a proxy, or on a

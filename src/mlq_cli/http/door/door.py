@@ -87,7 +87,7 @@ class Door:
             await visit.answer(204, allowed)
             return False
         if _STRANGE.search(path):
-            raise Refusal(404, "not-found", "there is nothing here")
+            raise Refusal(404, "no-such-route", "there is nothing at this address")
         check_content(method, head)
         _check_length(head, rules.body)
         visit.ours = is_open(path)

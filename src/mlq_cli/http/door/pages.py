@@ -6,13 +6,16 @@ A page of this server may do what its token may. A page elsewhere may link here,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlq_cli.http.door.head import Head
 from mlq_cli.http.door.refusal import Headers, Refusal
 
 #: Methods that change nothing.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+NO_JSON = "content-type"  # the code of that problem
+NOT_JSON = "the body of a request that changes something is JSON, and says so"
+SAY_JSON = "send Content-Type: application/json"
 _FORM = b"application/x-www-form-urlencoded"  # what curl -d says of whatever it sends
 _ALLOWED_HEADERS = b"authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, range"
 _EXPOSED_HEADERS = (
@@ -66,26 +69,24 @@ class Pages:
 
 
 def check_content(method: str, head: Head) -> None:
-    """Raise Refusal (415) unless a request that changes something is JSON: no form of a page can send that.
-
-    What curl sends by default is taken for JSON too, when no browser sends it: browsers name the origin of a form.
-    """
+    """Raise Refusal (415) unless a request that changes something is JSON, or has no body."""
     encoding = head.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise Refusal(415, "content-encoding", "a request is sent as it is, not compressed", close=True)
     if method in SAFE:
         return
-    kind = head.get(b"content-type")
-    if kind is None:
-        if b"transfer-encoding" in head or head.get(b"content-length", b"0").strip(b"0"):
-            raise _no_json()
-        return
-    kind = kind.partition(b";")[0].strip().lower()
-    if kind == b"application/json":
-        return
-    if kind == _FORM and b"origin" not in head and b"sec-fetch-site" not in head:
-        return
-    raise _no_json()
+    empty = b"transfer-encoding" not in head and not head.get(b"content-length", b"0").strip(b"0")
+    if not (is_json(head) or (empty and b"content-type" not in head)):
+        raise Refusal(415, NO_JSON, NOT_JSON, hint=SAY_JSON, close=True)
+
+
+def is_json(head: Mapping[bytes, bytes]) -> bool:
+    """Whether a body is said to be JSON: no page elsewhere can make a browser say that without being asked.
+
+    What curl sends by default is taken for JSON too, when no browser sends it: browsers name the origin of a form.
+    """
+    kind = head.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return kind == b"application/json" or (kind == _FORM and b"origin" not in head and b"sec-fetch-site" not in head)
 
 
 def _own(host: bytes) -> tuple[bytes, bytes]:
@@ -107,7 +108,3 @@ def _foreign() -> Refusal:
         hint="name its origin in server.origins of the profile",
         close=True,
     )
-
-
-def _no_json() -> Refusal:
-    return Refusal(415, "content-type", "a request that changes something is application/json", close=True)

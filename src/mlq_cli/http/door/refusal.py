@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http
-import json
+from mlq_cli.http.problems import PROBLEM, document_of
+from mlq_cli.model.jsonable import to_json
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,29 +23,15 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.body = problem(status, code, detail, hint)
+        self.body = to_json(document_of(status, code, detail, hint))
         self.headers: Headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", PROBLEM.encode()),
             (b"content-length", b"%d" % len(self.body)),
             (b"cache-control", b"no-store"),
             *(headers or []),
         ]
         if close:
             self.headers.append((b"connection", b"close"))
-
-
-def problem(status: int, code: str, detail: str, hint: str | None = None) -> bytes:
-    """Return the JSON of a problem (RFC 9457)."""
-    said = {
-        "type": f"urn:mlq:problem:{code}",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    if hint is not None:
-        said["hint"] = hint
-    return json.dumps(said, separators=(",", ":")).encode()
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:

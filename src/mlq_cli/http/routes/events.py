@@ -11,9 +11,8 @@ from fastapi import Path as InPath
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlq_cli.following import Event, Following
+from mlq_cli.following import PAGE, Event, Following
 from mlq_cli.http.answers import responses
-from mlq_cli.http.board import Board
 from mlq_cli.http.hub import Follower
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import JOB_ID
@@ -24,7 +23,6 @@ from mlq_cli.model.job import Record
 
 router = APIRouter()
 
-PAGE = 200  # entries that are read at once
 OUTAGE_SECONDS = 30.0  # for which a stream goes on without Redis; the client comes back by itself
 LOOK_SECONDS = 5.0  # between two looks of a stream that hears nothing
 
@@ -154,5 +152,5 @@ async def follow_all(request: Request) -> Response:
     Events: `overview` (what /stats and /workers give, at most once a second and only when it has changed) and `jobs`
     (a list of `{"id", "word"}`, gathered for a quarter of a second, 200 at most).
     """
-    board: Board = request.app.state.board
-    return EventStream(board.follow(board.viewer()))
+    viewers = served(request).viewers
+    return EventStream(viewers.follow(viewers.viewer()))

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from mlq_cli.http.answers import responses
 from mlq_cli.http.metrics import exposition
 from mlq_cli.http.roles import Role, needs
+from mlq_cli.http.served import served
 
 router = APIRouter(tags=["operations"])
 
@@ -29,5 +30,5 @@ router = APIRouter(tags=["operations"])
 )
 def metrics(request: Request) -> Response:
     """Return the numbers of all queues and workers. Not async on purpose: it waits for Redis, in a thread."""
-    body, content_type = exposition(request.app.state.mlq.store, request.headers.get("accept", ""))
+    body, content_type = exposition(served(request).mlq.store, request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})

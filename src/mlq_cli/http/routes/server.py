@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlq_cli.http.answers import in_text, responses, text
+from mlq_cli.http.guards import PAGE
 from mlq_cli.http.problems import Problem
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.served import served
@@ -63,18 +64,6 @@ async def get_openapi(request: Request) -> Response:
 
 _PAGE = Path(__file__).parents[1] / "docs_page"
 _FILES = {"docs.js": "text/javascript; charset=utf-8", "docs.css": "text/css; charset=utf-8"}
-_GUARDS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-        "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-cache",
-}
 
 
 @router.get("/docs", operation_id="get_docs", summary="This document, for people",
@@ -83,7 +72,7 @@ _GUARDS = {
             **_OPEN)  # fmt: skip
 async def get_docs() -> Response:
     """Give a page that shows the OpenAPI document; nothing on it comes from elsewhere."""
-    return Response(_read("docs.html"), media_type="text/html; charset=utf-8", headers=_GUARDS)
+    return Response(_read("docs.html"), media_type="text/html; charset=utf-8", headers=PAGE)
 
 
 @router.get("/docs/{file}", operation_id="get_docs_file", summary="A file of that page",
@@ -94,7 +83,7 @@ async def get_docs() -> Response:
             **_OPEN)  # fmt: skip
 async def get_docs_file(file: Annotated[str, InPath(pattern="^docs[.](?:js|css)$", examples=["docs.js"])]) -> Response:
     """Give a file of that page."""
-    return Response(_read(file), media_type=_FILES[file], headers=_GUARDS)
+    return Response(_read(file), media_type=_FILES[file], headers=PAGE)
 
 
 @cache

@@ -12,38 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from mlq_cli.http.guards import PAGE
+from mlq_cli.http.results import is_known
+
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-}
-
-#: Scripts, styles and requests only from this server; no markup from text, whatever a script tries.
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ]
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-cache",  # asked about each time, answered by 304: a new version is never mixed with an old one
 }
 
 
@@ -69,13 +45,12 @@ async def page(request: Request) -> Response:
 async def file(request: Request) -> Response:
     """Answer with one of the page's files."""
     found = the_files().get(request.path_params["path"])
-    return Response(status_code=404, headers=HEADERS) if found is None else _answer(request, found)
+    return Response(status_code=404, headers=PAGE) if found is None else _answer(request, found)
 
 
 def _answer(request: Request, found: File) -> Response:
-    headers = {**HEADERS, "ETag": found.etag}
-    asked = request.headers.get("if-none-match", "")
-    if found.etag in (each.strip().removeprefix("W/") for each in asked.split(",")):
+    headers = PAGE | {"etag": found.etag}
+    if is_known(request.headers.get("if-none-match"), found.etag):
         return Response(status_code=304, headers=headers)
     return Response(found.body, media_type=found.media_type, headers=headers)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgpack
 
 from mlq_cli.model.access import AccessToken, Role
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import pairs
-from mlq_cli.store.redis.link import Command
-
-Read = Callable[[Sequence[Command]], list[Any]]
+from mlq_cli.store.redis.link import Read
 
 
 class RedisAccess:

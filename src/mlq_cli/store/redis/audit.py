@@ -23,7 +23,7 @@ from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.defects import DEFECTS, finding_of
-from mlq_cli.store.redis.link import Command
+from mlq_cli.store.redis.link import Command, Read
 from mlq_cli.store.redis.listed import Listed
 
 PAGE = 100  # ids judged in one call: about a millisecond of Redis
@@ -35,7 +35,6 @@ EXAMPLES = 3
 KNOWN_APART = 1000  # of each defect, told apart from one that SCAN showed twice
 A_DAY = 86_400.0
 
-Read = Callable[[Sequence[Command]], list[Any]]
 Ask = Callable[[Call[list[str]]], list[str]]
 Seen = tuple[str, str, str, str]  # id, where it was seen, queue, place in a list or whether it is in one
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from mlq_cli.model.job import State
 from mlq_cli.model.times import Histogram, Times
 from mlq_cli.store.base import QueueCounts
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import counter, pairs
-from mlq_cli.store.redis.link import Command
-
-Read = Callable[[Sequence[Command]], list[Any]]
+from mlq_cli.store.redis.link import Command, Read
 
 BANDS = 8  # priorities of a queue that are looked at for the job that waits longest
 HEADS = 10  # jobs at the head of each: what was delayed stands before others, and has not waited for longer
@@ -25,9 +22,7 @@ def counts_of(read: Read, namespace: str, queues: Sequence[str]) -> list[QueueCo
     for queue in queues:
         commands.append(("SISMEMBER", layout.PAUSED(namespace), queue))
         commands.append(("HGETALL", layout.STATS(namespace, queue)))
-        for state in State:
-            count = "LLEN" if state is State.SUCCEEDED else "ZCARD"
-            commands.append((count, layout.STATE(namespace, queue, state)))
+        commands += [layout.count(namespace, queue, state) for state in State]
     answers = iter(read(commands))
     counted = []
     for queue in queues:

@@ -12,12 +12,14 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hiredis import Reader, pack_command
 
 Command = Sequence[str | bytes | int | float]
+#: Sends plain commands, and returns their answers or raises MlqError.
+Read = Callable[[Sequence[Command]], list[Any]]
 
 CONNECT_SECONDS = 2.0  # to get a connection; commands fail well within 5 s when Redis is away
 ANSWER_SECONDS = 4.0  # for a command's answer before the connection counts as dead

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import pairs
-from mlq_cli.store.redis.link import Command
-
-Read = Callable[[Sequence[Command]], list[Any]]
+from mlq_cli.store.redis.link import Read
 
 
 def living(namespace: str, read: Read) -> list[dict[str, str]]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.outlook import Crew, Line, estimated_wait
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.counting import Read, recent_run
-from mlq_cli.store.redis.link import Command
+from mlq_cli.store.redis.counting import recent_run
+from mlq_cli.store.redis.link import Command, Read
 
 FRESH = 2.0  # seconds for which what was read is good enough
 

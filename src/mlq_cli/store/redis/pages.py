@@ -12,14 +12,13 @@ others come and go meanwhile. Sets are gone through one after the other, by stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Any
 
 from mlq_cli.model.job import State
 from mlq_cli.store.base import Place
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.link import Command
+from mlq_cli.store.redis.link import Command, Read
 
 #: In this order states are gone through: what happens, what will happen, what has happened.
 ORDER = (
@@ -28,8 +27,6 @@ ORDER = (
 _SOONEST_FIRST = (State.QUEUED, State.SCHEDULED, State.BLOCKED)
 _MOST_RUNNING = 50_000
 _NEAR = 200  # entries of a list that are looked at around where one was
-
-Read = Callable[[Sequence[Command]], list[Any]]
 
 
 class Pages:

@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlq_cli.model.errors import NotAllowed, StoreUnavailable
-from mlq_cli.model.signing import new_secret
 
 LONGEST_SOCKET = 100  # bytes; Linux takes 107, macOS 103
 
@@ -142,6 +141,8 @@ class ServerFolder:
 
     def secret(self) -> str:
         """Return the secret that goes with these data, made when it is first asked for. Raises StoreUnavailable."""
+        from mlq_cli.model.signing import new_secret  # what signs is loaded by nobody else who posts
+
         self.make()
         path = self.path / "secret"
         try:

@@ -29,7 +29,7 @@ from mlq_cli.store.base import (
     QueueCounts,
     ServerInfo,
     Swept,
-)  # fmt: skip
+)
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
     read_claims,

@@ -1,8 +1,8 @@
 --- audit — look whether what is stored of jobs fits together, and repair what needs no guess.
 -- in   repair (true or false), lease (s), patience (s a lease or a due time may be over), longest (s a lease may last),
 --      began: when the walk did; read: by name, the queues whose list of the succeeded was read through after that
---      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`, `stream`: such a key; or the letter of a state: its set
---      or list), queue, at: of a list's entry its place; of a record `new` when its id was in none of these lists
+--      ARGV[2 …] for each: id, where it was seen (`job`, `msg`, `result`, `stream`: such a key; or the letter of a state:
+--      its set or list), queue, at: of a list's entry its place; of a record `new` when its id was in none of these lists
 -- out  'ok', word, word, …         for each: '' when all is well, or what is wrong (see store/redis/defects.py)
 -- moves nothing from one state to another: a job enters the set that its record names, an entry leaves one it does not.
 -- Judged in here, because a job that is looked at in two steps may have moved between them.

@@ -30,7 +30,7 @@ class Viewer:
         self.news = asyncio.Event()
 
 
-class Board:
+class Viewers:
     """All viewers of a process."""
 
     def __init__(self, desk: Desk, hub: Hub, overview: Overview) -> None:

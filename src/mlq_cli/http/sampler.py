@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from mlq_cli.model.rates import Rates
 from mlq_cli.store.base import QueueCounts
 
-SHORT, LONG = 10.0, 60.0  # seconds
+SECONDS = 10.0  # over which rates are taken
 NAMES = ("posted", "succeeded", "dead")
 
 
@@ -27,12 +27,12 @@ class Sampler:
         with self._lock:
             self._rates.take(counters)
 
-    def of(self, queue: str, seconds: float = SHORT) -> dict[str, float]:
+    def of(self, queue: str, seconds: float = SECONDS) -> dict[str, float]:
         """Return how many jobs a second of a queue were posted, succeeded and died; 0 while that is not known."""
         with self._lock:
             return {**dict.fromkeys(NAMES, 0.0), **self._rates.over(seconds).get(queue, {})}
 
-    def together(self, seconds: float = SHORT) -> dict[str, float]:
+    def together(self, seconds: float = SECONDS) -> dict[str, float]:
         """Return the same for all queues of users: callbacks are none of their jobs."""
         with self._lock:
             rates = self._rates.over(seconds)
