@@ -58,7 +58,7 @@ router = APIRouter(route_class=Straight)
 
 _IDEMPOTENCY = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 255,
-    "pattern": "^[!-~]+$"},
+    "pattern": "^[!-~](?:[ -~]*[!-~])?$"},
     "description": "Names this request: sent again with the same key it makes no second job, and is answered the same.",
 }  # fmt: skip
 _PREFER = {
@@ -158,7 +158,7 @@ def _how_to_tell(body: PostBody, about: Served) -> tuple[str, bool]:
 def id_of(body: PostBody, key: bytes | None) -> str | None:
     """Return the job's own id, when the request names one: itself, or by its idempotency key. Raises Problem."""
     if key is None:
-        return body.id
+        return body.id if body.id is None else _own_id(body.id)
     name = key.decode("latin-1").strip()
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = name[1:-1]  # as the draft of the header has it
@@ -171,6 +171,13 @@ def id_of(body: PostBody, key: bytes | None) -> str | None:
     if body.id not in (None, job_id):
         raise Problem(409, "two-ids", "the body names another id than the Idempotency-Key", hint="send one of them")
     return job_id
+
+
+def _own_id(job_id: str) -> str:
+    try:
+        return check_own_id(job_id)
+    except Misuse as error:
+        raise invalid([{"pointer": pointer("id"), "detail": error.message}]) from None
 
 
 async def _check_same(request: Request, posted: Answer, body: PostBody, options: PostOptions) -> None:
