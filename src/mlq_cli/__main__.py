@@ -12,7 +12,10 @@ def main() -> None:
     be an eighth of the time of `mlq post`.
     """
     gc.disable()
-    from mlq_cli.cli.main import main as run
+    try:
+        from mlq_cli.cli.main import main as run
+    except KeyboardInterrupt:  # before there is anything that could say so
+        raise SystemExit(130) from None
 
     gc.freeze()
     gc.enable()

@@ -155,6 +155,26 @@ def test_a_smuggled_request_is_never_answered(server: Small) -> None:
     assert "Traceback" not in server.log
 
 
+def test_a_request_that_offers_another_protocol_is_read_with_its_body(server: Small) -> None:
+    """Java's client offers HTTP/2 with its first request, whatever that is."""
+    offer = POST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    inner = b"GET /slow?seconds=0 HTTP/1.1\r\n" + HOST + b"\r\n"
+    for behind in (b"", inner, b"\0garbage"):
+        for body in (
+            b"Content-Length: 9\r\n\r\n" + b"x" * 9,
+            b"Transfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n",
+        ):
+            said = _all(server, offer + body + behind)
+            assert _statuses(said) == [200] and b'"length":9' in said and b"done" not in said, said
+    large = _all(server, offer + b"Content-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+    assert b'"length":3000000' in large
+    assert _statuses(_all(server, offer + b"Content-Length: 0\r\n\r\n")) == [200]
+    trailer = b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nHost: evil\r\n\r\n"
+    assert _statuses(_all(server, offer + trailer)) == [400]
+    assert _statuses(_all(server, offer + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")) == [400]
+    assert "Traceback" not in server.log
+
+
 def test_garbage_behind_a_request_does_not_get_into_its_answer(server: Small) -> None:
     said = _all(server, b"GET /slow?seconds=0.3 HTTP/1.1\r\n" + HOST + b"\r\n" + b"\0\0garbage")
     assert _statuses(said) == [200] and said.endswith(b'"done"')

@@ -274,3 +274,22 @@ def test_a_server_that_was_killed_leaves_its_port_to_the_next(serve: Serve) -> N
     first.process.wait()
     with serve("--port", port).client() as client:
         wait_until(lambda: client.get("/healthz").text == "ok")
+
+
+def test_it_serves_and_stops_well_without_standard_files(mlq: MLQ, redis_url: str, short_folder: Path) -> None:
+    path = short_folder / "http"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLQ_")}
+    environment |= {"PYTHONPATH": str(SOURCE), "MLQ_REDIS_URL": redis_url, "MLQ_NAMESPACE": mlq.namespace}
+    words = [sys.executable, "-m", "mlq_cli", "serve", "--socket", str(path)]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], env=environment)
+    try:
+        wait_until(path.exists, seconds=30)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as client:
+            assert client.post("/jobs", json={"msg": 1}, timeout=20).status_code == 202
+        there = Path(f"/proc/{process.pid}/fd")
+        assert {str((there / str(number)).readlink()) for number in range(3)} == {os.devnull}
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()

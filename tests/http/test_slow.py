@@ -142,3 +142,30 @@ def test_one_connection_too_many_is_told_to_come_later_and_costs_nobody_else_any
             assert said.startswith(b"HTTP/1.1 503") and b"retry-after: " in said
         assert _served(held, _healthy(server))
     wait_until(lambda: server.ask(_healthy(server)).startswith(b"HTTP/1.1 200"))
+
+
+def test_connections_that_ask_for_nothing_make_way_for_those_that_do(small: Callable[..., Small]) -> None:
+    server = small(limits={"connections": 20, "spare_time": 0.3, "spare_body_time": 0.3})
+    host = server.host.encode()
+    asking = b"GET /slow?seconds=3 HTTP/1.1\r\nHost: %s\r\n\r\n" % host
+    body = b"POST /echo HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{" % host
+    began = time.monotonic()
+    with ExitStack() as ends:
+        busy = [ends.enter_context(server.connect()) for _ in range(5)]
+        for each in busy:
+            each.sendall(asking)
+        idle = [ends.enter_context(server.connect()) for _ in range(15)]
+        for each, said in zip(idle, [b"", b"GET / HT", body] * 5, strict=True):
+            each.sendall(said)
+        wait_until(lambda: server.ask(_healthy(server)).startswith(b"HTTP/1.1 200"), seconds=2)
+        for _ in range(100):
+            assert server.ask(_healthy(server)).startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - began < 3, "too slow to tell anything"
+        assert all(b'"done"' in _ended_by(each, b'"done"') for each in busy)
+
+
+def _ended_by(connection: socket.socket, end: bytes) -> bytes:
+    said = b""
+    while end not in said and (data := connection.recv(65536)):
+        said += data
+    return said

@@ -61,6 +61,9 @@ def serve(
     log_format: LogFormat = "text",
 ) -> int:
     """Serve the queue over HTTP: the API and the dashboard."""
+    from mlq_cli.http.resources import keep_standard_files
+
+    keep_standard_files()
     configure_logging(log_format, quiet=common.quiet, verbose=common.verbose)
     flags = {
         "server.host": host,

@@ -25,8 +25,11 @@ from mlq_cli.store.base import Call, Caller, Posted, Store
 MOST = 4096  # requests of a kind that wait for Redis at once; to more of them the server says that it is busy
 MOST_BYTES = 256 << 20  # of messages that wait
 CALLS = 64  # calls that leave together; each needs a caller of its own, and Redis remembers an answer for each
-RECORDS = 64  # that are read together: each may be as large as a message and a result are
+RECORDS = 64  # that are read together
+LARGE = 1 << 20  # bytes of message and result, from which on a record is read by itself
 HANDS = 4  # threads for all that is neither a post nor a look at a record
+
+Room = Callable[[int], bool]
 
 T = TypeVar("T")
 Q = TypeVar("Q")
@@ -53,6 +56,12 @@ class Look(NamedTuple):
     job_id: str
     make: Callable[[Record], Any]
     brief: bool
+
+
+class Large(NamedTuple):
+    """What was asked for is large: it is not read before there is room for it."""
+
+    size: int
 
 
 class Gathering(Generic[Q]):
@@ -150,13 +159,20 @@ class Desk:
             self._bytes -= size
         return answer
 
-    async def look(self, job_id: str, make: Callable[[Record], T], *, brief: bool = False) -> T:
-        """Read a record and return what `make` makes of it, in the thread that reads. Raises JobNotFound, MlqError.
+    async def look(
+        self, job_id: str, make: Callable[[Record], T], *, brief: bool = False, room: Room | None = None
+    ) -> T:
+        """Read a record and return what `make` makes of it, in a thread. Raises JobNotFound, MlqError.
 
-        `brief`: without its message and its result.
+        `brief`: without its message and its result. `room` is asked before something large is read, by how many bytes
+        it has; when there is no room for them, Problem is raised.
         """
-        answer: T = await self._looks.ask(Look(job_id, make, brief))
-        return answer
+        answer: T | Large = await self._looks.ask(Look(job_id, make, brief))
+        if not isinstance(answer, Large):
+            return answer
+        if room is not None and not room(answer.size):
+            raise no_room()
+        return await self.do(self._whole, Look(job_id, make, brief))
 
     async def do(self, act: Callable[..., T], *arguments: Any) -> T:
         """Do something that takes a while, or asks for more than a record. Raises what it raises."""
@@ -215,10 +231,27 @@ class Desk:
             places = [place for place, look in enumerate(looks) if look.brief is brief]
             if places:
                 ids = list(dict.fromkeys(looks[place].job_id for place in places))
-                found = self._records(ids, brief)
+                large = {} if brief else self._large(ids)
+                found = self._records([job_id for job_id in ids if job_id not in large], brief)
                 for place in places:
-                    answers[place] = _made(looks[place], found[looks[place].job_id])
+                    job_id = looks[place].job_id
+                    answers[place] = large[job_id] if job_id in large else _made(looks[place], found[job_id])
         return answers
+
+    def _large(self, ids: list[str]) -> dict[str, Large]:
+        """Return which of these jobs are not read together with others."""
+        try:
+            sizes = self._store.sizes(ids)
+        except MlqError:  # whoever reads them hears of it
+            return {}
+        return {job_id: Large(size) for job_id, size in zip(ids, sizes, strict=True) if size >= LARGE}
+
+    def _whole(self, look: Look) -> Any:
+        """Read one record, however large it is; as many at a time as there are hands."""
+        answer = _made(look, self._records([look.job_id], look.brief)[look.job_id])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def _records(self, ids: list[str], brief: bool) -> dict[str, Record | MlqError | None]:
         """Read records by id; where one of them cannot be read, the error of each stands in its place."""
@@ -257,6 +290,14 @@ def busy() -> Problem:
     return Problem(
         503, "busy", "too many requests wait for Redis", hint="try again", headers={"retry-after": str(RETRY_SECONDS)}
     )
+
+
+def no_room() -> Problem:
+    """Return what a client is told when too much of what is large is on its way already."""
+    return Problem(
+        503, "busy", "too many large results are being read",
+        hint="try again", headers={"retry-after": str(RETRY_SECONDS)},
+    )  # fmt: skip
 
 
 def _no_access() -> Problem:

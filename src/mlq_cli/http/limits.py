@@ -21,6 +21,8 @@ class Limits(NamedTuple):
     body_rate: int = 10 * 1024
     write_time: float = 30.0  # without anything of an answer being taken
     idle_time: float = 30.0  # between two requests
+    spare_time: float = 1.0  # without a request, after which a connection makes way when there are too many
+    spare_body_time: float = 5.0  # likewise, with a body that comes slower than `body_rate`
     linger: float = 1.0  # for somebody who still sends to read why nobody listens
 
 

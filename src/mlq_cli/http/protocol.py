@@ -24,6 +24,7 @@ from mlq_cli.http.limits import Limits, full, large_head, long_line, malformed, 
 log = logging.getLogger("mlq.http")
 
 _MOST_DISCARDED = 64 << 20  # bytes read and thrown away, for somebody to see why
+_NOT_BEHIND = "headers stand before the body, not behind it"
 _MOST_LINGERING = 256  # connections at a time for which that is done
 
 Refused = Callable[[str, int], None]
@@ -59,6 +60,31 @@ class Outgoing:
         self._connection.leave()
 
 
+class Rest:
+    """Reads the body of a request that asked for another protocol as well; the parser takes it for that protocol."""
+
+    def __init__(self, connection: Connection, framing: bytes) -> None:
+        self._connection = connection
+        self._headed = False
+        self.on_body = connection.on_body
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take the header that says how long the body is, and none behind it."""
+        if self._headed:
+            raise malformed(_NOT_BEHIND)
+
+    def on_headers_complete(self) -> None:
+        """The body begins."""
+        self._headed = True
+
+    def on_message_complete(self) -> None:
+        """The body is here. Whatever is behind it is not looked at."""
+        self._connection.on_message_complete()
+        self._connection.answer_and_leave()
+
+
 class Connection(HttpToolsProtocol):
     """A connection with limits."""
 
@@ -70,6 +96,7 @@ class Connection(HttpToolsProtocol):
         self.awaits = Awaits.HEAD
         self._since = self.loop.time()
         self._size = 0  # of the head, or of the body so far
+        self._framing: bytes | None = None  # how long the body is that the parser would not read
         self._unsent = 0  # bytes that wait for a reader, when last looked at
         self._unsent_since = 0.0
 
@@ -78,8 +105,27 @@ class Connection(HttpToolsProtocol):
         """Begin, or turn away when there are too many."""
         self._raw = transport
         super().connection_made(Outgoing(transport, self))  # type: ignore[arg-type]
-        if len(self.connections) > self._limits.connections:
+        if len(self.connections) > self._limits.connections and not self._make_way():
             self._refuse(full())
+
+    def _make_way(self) -> bool:
+        """End the connection that has asked for nothing for longest; returns whether there was one."""
+        now = self.loop.time()
+        spare = [each for each in self.connections if isinstance(each, Connection) and each.is_spare(now)]
+        if not spare:
+            return False
+        min(spare, key=lambda each: each._since)._raw.close()
+        return True
+
+    def is_spare(self, now: float) -> bool:
+        """Whether this connection has asked for nothing for a while, or asks so slowly that it may be on purpose."""
+        if self.awaits in (Awaits.DEAF, Awaits.END) or self._raw.is_closing():
+            return False
+        took, limits = now - self._since, self._limits
+        if self.awaits is Awaits.BODY:
+            slow = not self.flow.read_paused and self._size < took * limits.body_rate
+            return slow and took > limits.spare_body_time
+        return took > limits.spare_time and (self.cycle is None or self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End. uvicorn keeps a timer when the other side has reset the connection, and waiting requests run on."""
@@ -125,10 +171,20 @@ class Connection(HttpToolsProtocol):
             self._expect(Awaits.HEAD)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             # Nothing here is upgraded to: the request is answered as it is, and what follows is no HTTP.
-            self._answer_and_leave()
+            if self._framing is None:
+                self.answer_and_leave()
+                return
+            # But first its body: whoever asks for HTTP/2 along the way, as Java's client does, sends it in HTTP/1.1.
+            framing, self._framing = self._framing, None
+            self.parser = Rest(self, framing).parser
+            if rest := data[upgrade.args[0] :]:
+                self.data_received(rest)
+            return
         except httptools.HttpParserError as error:
+            if self.awaits in (Awaits.DEAF, Awaits.END):
+                return
             self._break_off(error.__context__ if isinstance(error.__context__, Refusal) else malformed())
             return
         if self.awaits is Awaits.HEAD and self.parser is not None:
@@ -152,7 +208,7 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header. One behind the body would come after the door has looked."""
         if self.awaits is not Awaits.HEAD:
-            raise malformed("headers stand before the body, not behind it")
+            raise malformed(_NOT_BEHIND)
         self._size += len(name) + len(value) + 4
         if self._size > self._limits.head or len(self.headers) >= self._limits.headers:
             raise large_head()
@@ -165,7 +221,10 @@ class Connection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise malformed()
+        self._framing = None
         for name, value in self.headers:
+            if name in (b"transfer-encoding", b"content-length") and self.parser.should_upgrade():
+                self._framing = name + b": " + value
             if name == b"transfer-encoding" and (value.strip().lower() != b"chunked" or version != "1.1"):
                 raise malformed("the only transfer coding is chunked")
         if len(self.pipeline) >= self._limits.pipeline:
@@ -180,6 +239,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is here."""
+        if self._framing is not None:
+            return  # its body is not
         self.awaits = Awaits.NOTHING
         super().on_message_complete()
 
@@ -216,7 +277,7 @@ class Connection(HttpToolsProtocol):
         """Say why this connection ends, unless that would stand in the middle of another answer."""
         waiting = self.cycle is not None and not self.cycle.response_complete
         if waiting and self.awaits is Awaits.HEAD:
-            self._answer_and_leave()
+            self.answer_and_leave()
         elif waiting and (self.cycle.response_started or self.pipeline):
             self._raw.abort()
         else:
@@ -225,7 +286,7 @@ class Connection(HttpToolsProtocol):
                 self.cycle.message_event.set()
             self._refuse(refusal)
 
-    def _answer_and_leave(self) -> None:
+    def answer_and_leave(self) -> None:
         """Let the requests that are here be answered, and read no more."""
         if self.cycle is None or self.cycle.response_complete:
             self.leave()

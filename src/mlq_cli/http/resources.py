@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 
 log = logging.getLogger("mlq.http")
 
 _LARGE = 1 << 20  # bytes
 _M_MMAP_THRESHOLD = -3  # of malloc.h
+
+
+def keep_standard_files() -> None:
+    """See that nothing else ever gets the numbers of standard input, output and errors, when they were closed.
+
+    A connection that had one of them would get whatever a library writes to the errors.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
 
 
 def allow_files(wanted: int) -> None:

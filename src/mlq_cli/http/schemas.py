@@ -60,7 +60,10 @@ class PostBody(BaseModel):
     at: float | None = Field(None, ge=0, lt=1e11, description="Unix seconds before which it does not run.")
     retries: Retries | None = Field(None, description="Reruns after an exception.")
     timeout: float | None = Field(None, gt=0, le=YEAR, description="Seconds that one attempt may take.")
-    id: str | None = Field(None, pattern=OWN_ID, description="An id of your own; to post it again changes nothing.")
+    id: str | None = Field(
+        None, pattern=OWN_ID, description="An id of your own; to post it again changes nothing.",
+        json_schema_extra={"not": {"const": "count"}},
+    )  # fmt: skip
 
 
 class Problem(BaseModel):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import Request
 
 from mlq_cli.http.desk import Desk
+from mlq_cli.http.door.visit import ROOM
 from mlq_cli.http.hub import Hub
 from mlq_cli.http.overview import Overview
+from mlq_cli.http.problems import Problem
 from mlq_cli.http.viewers import Viewers
 from mlq_cli.mlq import MLQ
+from mlq_cli.model.job import Record
+from mlq_cli.model.jsonable import to_json
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,21 @@ class Served:
     viewers: Viewers
     public_callbacks: bool  # whoever posts here may be a stranger, and has no say about hosts that only we can reach
     stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
+
+
+async def look_whole(request: Request, job_id: str, make: Callable[[Record], T]) -> T:
+    """Read a record with its message and result for an answer. Raises JobNotFound, Problem when there is no room."""
+    return await served(request).desk.look(job_id, make, room=request.scope.get(ROOM))
+
+
+async def look_after(request: Request, job_id: str) -> bytes:
+    """Return a record in JSON for whoever has just changed it: in brief when there is no room for all of it."""
+    try:
+        return await look_whole(request, job_id, to_json)
+    except Problem as error:
+        if error.code != "busy":
+            raise
+        return await served(request).desk.look(job_id, to_json, brief=True)
 
 
 def served(request: Request) -> Served:

@@ -85,12 +85,13 @@ def check_name(name: str, what: str, *, ours: bool = False) -> str:
 def check_own_id(job_id: str) -> str:
     """Return an id that a caller brings along if it may be one, raise Misuse otherwise.
 
-    A number alone is refused: those are handed out by the counter inside `post`, and the two must never meet.
+    A number alone is refused: those are handed out by the counter inside `post`, and the two must never meet. So is
+    `count`: at /jobs/count there is the number of jobs.
     """
-    if not _OWN_ID.fullmatch(job_id) or job_id.isdigit():
+    if not _OWN_ID.fullmatch(job_id) or job_id.isdigit() or job_id == "count":
         raise Misuse(
             f"{job_id!r} cannot be a job id of your own",
-            hint="letters, digits and . _ : @ -, at most 128, with at least one character that is not a digit",
+            hint="letters, digits and . _ : @ -, at most 128, at least one of them no digit; and not 'count'",
         )
     return job_id
 

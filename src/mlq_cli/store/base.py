@@ -317,6 +317,9 @@ class Store(Protocol):
         `values`: with long messages and results; without, these two may be None though there is something.
         """
 
+    def sizes(self, ids: Sequence[str]) -> list[int]:
+        """Return how many bytes the long messages and results of jobs have, which `records` reads; 0: none."""
+
     def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
         """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`.
 

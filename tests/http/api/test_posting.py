@@ -16,6 +16,7 @@ from tests_http import Served, fail, finish
 
 from mlq_cli import MLQ
 from mlq_cli.http.bodies import MOST_DEPTH
+from mlq_cli.model.errors import Misuse
 from mlq_cli.store.redis import layout
 from tests_support import wait_until
 
@@ -311,3 +312,13 @@ def test_a_client_that_leaves_confuses_nobody(server: Served, mlq: MLQ) -> None:
     assert len(answers) == 50
     numbers = [(job or {})["msg"] for job in mlq.get_jobs(answer.text for answer in answers)]
     assert numbers == list(range(1, 100, 2))
+
+
+def test_no_job_has_the_id_behind_which_their_number_is(client: httpx.Client, mlq: MLQ) -> None:
+    refused = client.post("/jobs", json={"msg": 1, "id": "count"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/id")
+    with pytest.raises(Misuse):
+        mlq.post(1, id="count")
+    by_key = client.post("/jobs", json={"msg": 1}, headers={"Idempotency-Key": "count"})
+    assert by_key.status_code == 202 and by_key.text.startswith("key-")
+    assert client.get(by_key.headers["location"]).json()["id"] == by_key.text

@@ -15,14 +15,17 @@ class Room:
         self._most = most
         self._used = 0
 
+    def has(self, length: int) -> bool:
+        """Whether there is room for so many bytes more."""
+        return length < LARGE or not self._used or self._used + length <= self._most
+
     def take(self, length: int) -> int:
         """Count an answer in; returns what is to be given back. Raises Refusal (503) when there is no room."""
-        if length < LARGE:
-            return 0
-        if self._used and self._used + length > self._most:
+        if not self.has(length):
             raise Refusal(503, "busy", "too many large results are being read", headers=[retry_after(1)], close=True)
-        self._used += length
-        return length
+        taken = length if length >= LARGE else 0
+        self._used += taken
+        return taken
 
     def give_back(self, taken: int) -> None:
         """Count an answer out."""

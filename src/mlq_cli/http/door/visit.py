@@ -19,6 +19,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+ROOM = "mlq.room"  # in the scope: what is asked before something large is read
 _PIECE = 256 * 1024  # bytes of an answer handed to the connection at once
 _AGAIN = 2.0  # seconds between two looks whether the token of a long answer is still good
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -42,6 +43,7 @@ class Visit:
         self.status = 0
         self.sent = 0  # bytes of the answer
         self._taken = 0  # of the room for large answers
+        scope[ROOM] = self.reserve
         self._refused: Refusal | None = None  # why the answer that the app is about to give is not wanted
         self._over = False  # nothing more is sent
         self._open_ended = False
@@ -51,6 +53,13 @@ class Visit:
         """Take the name that the caller gives the request, when it is one."""
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.request_id = given.decode()
+
+    def reserve(self, length: int) -> bool:
+        """Take room for an answer that is not read yet; returns whether there was any."""
+        if not self._room.has(length):
+            return False
+        self._taken += self._room.take(length)
+        return True
 
     async def receive(self) -> Message:
         """Return what comes in next; after too much, or when the visit is over, that nobody is there any more."""
@@ -108,7 +117,8 @@ class Visit:
         length = next((int(value) for name, value in headers if name == b"content-length"), None)
         if length is not None and self.scope["method"] != "HEAD":
             try:
-                self._taken = self._room.take(length)
+                # What was reserved may be more than is sent: a part of it, or what it became; the whole is in memory.
+                self._taken += self._room.take(length - self._taken)
             except Refusal as refusal:
                 await self.refuse(refusal)
                 return

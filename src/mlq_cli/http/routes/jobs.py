@@ -13,7 +13,7 @@ from mlq_cli.http.answers import HEADERS, RecordId, in_json, in_text, responses,
 from mlq_cli.http.results import BYTES, JSON, SHOWN, check_extension, respond, result_of
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import Job
-from mlq_cli.http.served import served
+from mlq_cli.http.served import look_after, look_whole, served
 from mlq_cli.model.job import Record, progress_of
 from mlq_cli.model.jsonable import to_json
 
@@ -50,7 +50,7 @@ async def count_jobs(request: Request) -> Response:
 )
 async def get_job(request: Request, job_id: JobId) -> Response:
     """Give the record of a job. With `If-None-Match` it is only sent when it has changed."""
-    return tagged(request, await served(request).desk.look(job_id, to_json))
+    return tagged(request, await look_whole(request, job_id, to_json))
 
 
 @router.delete(
@@ -67,7 +67,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     """Cancel a job. One that waits is canceled at once; a running one is stopped by its worker within seconds."""
     about = served(request)
     await about.desk.do(about.mlq.cancel, job_id)
-    return Response(await about.desk.look(job_id, to_json), 202, HEADERS, "application/json")
+    return Response(await look_after(request, job_id), 202, HEADERS, "application/json")
 
 
 @router.post(
@@ -84,7 +84,7 @@ async def retry_job(request: Request, job_id: JobId) -> Response:
     """Put a dead or canceled job back into its queue, with all its attempts."""
     about = served(request)
     await about.desk.do(about.mlq.retry, job_id)
-    return Response(await about.desk.look(job_id, to_json), 202, HEADERS, "application/json")
+    return Response(await look_after(request, job_id), 202, HEADERS, "application/json")
 
 
 @router.get(
@@ -166,8 +166,7 @@ _RESULT = responses(
 )
 async def get_result(request: Request, job_id: JobId) -> Response:
     """Give the result of a job that succeeded; one `Range` of it, when that is asked for."""
-    about = served(request)
-    return respond(request, job_id, await about.desk.look(job_id, result_of))
+    return respond(request, job_id, await look_whole(request, job_id, result_of))
 
 
 _SHOWN_TYPES = sorted({kind.partition(";")[0] for kind in SHOWN.values()} | {BYTES})
@@ -199,8 +198,7 @@ async def get_result_as(
     What a browser could run, such as `html`, `svg` or `pdf`, and extensions that are not known, are only downloaded.
     """
     check_extension(extension)
-    about = served(request)
-    return respond(request, job_id, await about.desk.look(job_id, result_of), extension)
+    return respond(request, job_id, await look_whole(request, job_id, result_of), extension)
 
 
 def _short_result(record: Record) -> str | None:

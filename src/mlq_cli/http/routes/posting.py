@@ -21,7 +21,7 @@ from mlq_cli.http.problems import Problem
 from mlq_cli.http.results import respond, result_of
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import PostBody
-from mlq_cli.http.served import Served, served
+from mlq_cli.http.served import Served, look_after, look_whole, served
 from mlq_cli.model.callback_policy import how_to_tell
 from mlq_cli.model.errors import JobNotFound, Misuse
 from mlq_cli.model.job import Record, check_own_id
@@ -58,7 +58,7 @@ router = APIRouter(route_class=Straight)
 
 _IDEMPOTENCY = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 255,
-    "pattern": "^[!-~]+$"},
+    "pattern": "^[!-~](?:[ -~]*[!-~])?$"},
     "description": "Names this request: sent again with the same key it makes no second job, and is answered the same.",
 }  # fmt: skip
 _PREFER = {
@@ -114,18 +114,23 @@ async def post_job(request: Request) -> Response:
     own_id = id_of(body, key)
     posted = await about.desk.post(message, options, own_id)
     if own_id is not None and key is not None and not posted.created:
-        await _check_same(about, posted, body, options)
+        await _check_same(request, posted, body, options)
     more = {"location": f"/jobs/{posted.job_id}"}
     if not posted.created:
         more["idempotency-replayed"] = "true"
     if b"prefer" in headers and (seconds := wait_of(request)):
         ended = await about.hub.wait(posted.job_id, seconds)
         if ended:
+            try:
+                result = await look_whole(request, posted.job_id, result_of)
+            except Problem as error:
+                if error.code != "busy":
+                    raise
+                return text(posted.job_id, 202, **more)  # there is no room for it now: it can be asked for
             more["preference-applied"] = f"wait={seconds:g}"
-            result = await about.desk.look(posted.job_id, result_of)
             return respond(request, posted.job_id, result, None, **more)
     if wants_json(headers.get(b"accept")):
-        whole = await about.desk.look(posted.job_id, to_json)
+        whole = await look_after(request, posted.job_id)
         return Response(whole, 202, HEADERS | more, "application/json")
     return text(posted.job_id, 202, **more)
 
@@ -153,7 +158,7 @@ def _how_to_tell(body: PostBody, about: Served) -> tuple[str, bool]:
 def id_of(body: PostBody, key: bytes | None) -> str | None:
     """Return the job's own id, when the request names one: itself, or by its idempotency key. Raises Problem."""
     if key is None:
-        return body.id
+        return body.id if body.id is None else _own_id(body.id)
     name = key.decode("latin-1").strip()
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = name[1:-1]  # as the draft of the header has it
@@ -168,7 +173,14 @@ def id_of(body: PostBody, key: bytes | None) -> str | None:
     return job_id
 
 
-async def _check_same(about: Served, posted: Answer, body: PostBody, options: PostOptions) -> None:
+def _own_id(job_id: str) -> str:
+    try:
+        return check_own_id(job_id)
+    except Misuse as error:
+        raise invalid([{"pointer": pointer("id"), "detail": error.message}]) from None
+
+
+async def _check_same(request: Request, posted: Answer, body: PostBody, options: PostOptions) -> None:
     """Look whether the job of this key was posted by the same request. Raises Problem when it was not."""
 
     def same(record: Record) -> bool:
@@ -184,7 +196,7 @@ async def _check_same(about: Served, posted: Answer, body: PostBody, options: Po
         )
 
     try:
-        if await about.desk.look(posted.job_id, same):
+        if await look_whole(request, posted.job_id, same):
             return
     except JobNotFound:
         raise Problem(409, "forgotten", "the job of this key is just being forgotten", hint="try again") from None

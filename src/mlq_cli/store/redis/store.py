@@ -273,6 +273,12 @@ class RedisStore:
         self._outlook.estimate(record for record in found if record is not None)
         return found
 
+    def sizes(self, ids: Sequence[str]) -> list[int]:
+        """Return how many bytes the long messages and results of jobs have, which `records` reads; 0: none."""
+        keys = [(layout.MSG(self.namespace, job_id), layout.RESULT(self.namespace, job_id)) for job_id in ids]
+        found = self._read([("STRLEN", key) for pair in keys for key in pair])
+        return [int(msg) + int(result) for msg, result in zip(found[::2], found[1::2], strict=True)]
+
     def entries(self, job_id: str, after: str | None, most: int) -> list[Entry]:
         """Return what is kept for those who follow a job, the oldest first, at most so many, all behind `after`."""
         if after is not None and not _ENTRY.fullmatch(after):
