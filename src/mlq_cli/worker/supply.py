@@ -180,7 +180,7 @@ class Supply:
         return sum(len(executor.begun()) for executor in executors)
 
     def reclaim(self, dead: Executor) -> list[tuple[Sent, float]]:
-        """Take out and return what a dead executor had begun, and when; what it had only noted goes into the backlog."""
+        """Take out and return what a dead executor had begun, and when; what it had only noted becomes backlog."""
         begun = [(job, noted.at) for job, noted in dead.begun()]
         if dead.width == 1:
             self.recall(dead)  # not only read where it is: a thread cannot be killed and goes on
