@@ -103,7 +103,7 @@ for queue, runs in pairs(ended) do
   local brief = longest < 10000
   if not brief or now % 8 == 0 then
     local mean, lately = tonumber(redis.pcall('HGET', stats_key(queue), 'recent_run_us')), sum / jobs
-    if mean then
+    if mean and mean >= 0 and mean < 1e15 then  -- or somebody else has written it
       lately = (sum - longest + math.min(longest, math.max(mean, 1000) * 8)) / jobs
       lately = lately + (mean - lately) * 0.875 ^ math.min(brief and jobs * 8 or jobs, 16)
     end
