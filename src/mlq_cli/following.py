@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlq_cli.model.errors import JobNotFound
+from mlq_cli.model.errors import JobNotFound, Misuse
 from mlq_cli.model.job import TERMINAL, Record, State
 from mlq_cli.model.values import unpack
 from mlq_cli.store.base import Entry, Store
@@ -67,7 +67,12 @@ class Following:
 
     def _of(self, entry: Entry) -> Event | None:
         self.after = entry.id
-        value = unpack(entry.value)
+        try:
+            value = unpack(entry.value)
+        except Misuse:
+            return None
+        if entry.kind == "unreadable":
+            return None
         if entry.kind == "reset":
             value = {"attempt": entry.attempt}
         elif entry.kind == "state":

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlq_cli.following import Following, look
 from mlq_cli.model.errors import Misuse, StoreFull, StoreUnavailable
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind
@@ -309,3 +310,24 @@ def test_news_of_a_server_that_is_gone_or_says_nothing_any_more_are_an_outage(
         with pytest.raises(StoreUnavailable):
             bench.store.news()
         bench.store.close()
+
+
+def test_entries_that_make_no_sense_are_passed_over_by_those_who_follow(bench: Bench) -> None:
+    bench.post("x")
+    held = bench.take()
+    emit(bench, held, "a")
+    key = layout.STREAM(bench.store.namespace, held.id)
+    for wrong in (
+        ("bad", "fields"),
+        ("k", "zz", "a", 1, "v", "s"),
+        ("k", "s", "a", "x", "v", "q"),
+        ("k", "s", "a", 1, "v", "?"),
+    ):
+        bench.store._read([("XADD", key, "*", *wrong)])
+    bench.store._read([("XADD", key, "*", "k", "e", "a", 1, "v", b"\xc1\xff")])
+    emit(bench, held, "b", first=2)
+    bench.finish(held)
+    following, seen = Following(held.id), []
+    while not following.ended:
+        seen += [event.value for event in look(bench.store, following, 2) if event.kind == "part"]
+    assert seen == ["a", "b"]

@@ -222,3 +222,14 @@ def test_what_workers_say_is_read_once_for_many_records(bench: Bench, monkeypatc
     now[0] += FRESH + 0.1
     bench.record("5")
     assert len(read) == 2
+
+
+def test_counters_that_somebody_has_broken_count_as_none_and_nobody_fails(bench: Any) -> None:
+    broken = {"wait_3": "junk", "run_2": "x", "fail_us": "", "recent_run_us": "nan"}
+    key = layout.STATS(bench.store.namespace, "default")
+    bench.post(1)
+    bench.store._read([("HSET", key, name, value) for name, value in broken.items()])
+    assert times(bench).recent_run is None and times(bench).fail.total == 0
+    bench.finish(bench.take())
+    settle(bench, 2.0)
+    assert 0 <= (times(bench).recent_run or -1) <= 2.01 and filled(times(bench).run.numbers)[5] == 1

@@ -131,6 +131,14 @@ def test_async_listeners_run_many_at_a_time(mlq: MLQ, start_worker: Any) -> None
     assert span < 5, f"200 naps of 0.2 s took {span} s; one after another they take 40"
 
 
+def test_async_jobs_whose_executor_dies_have_run_for_as_long_as_they_did(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("jobs:nap_or_die")
+    ids = mlq.post_many([None, None, 0.3])
+    wait_until(lambda: mlq.states(ids) == [State.DEAD] * 3, seconds=30)
+    (times,) = (counts.times for counts in mlq.counts() if counts.queue == "default")
+    assert 0.3 <= times.fail.total < 30 and sum(times.fail.numbers) == 9
+
+
 def test_queues_are_served_in_order(mlq: MLQ, start_worker: Any) -> None:
     later = mlq.post("later", queue="low")
     sooner = mlq.post("sooner", queue="high")

@@ -53,7 +53,7 @@ class Stage:
         """Let an executor die, as a lane would; returns what it had begun."""
         dead, alive = self.executors[number], [each for each in self.executors if each is not self.executors[number]]
         self.hearing.hear_last(dead)
-        begun = [job.id for job in self.supply.reclaim(dead)]
+        begun = [job.id for job, _ in self.supply.reclaim(dead)]
         self.supply.find(alive, self.hearing.hear_all)
         return begun
 

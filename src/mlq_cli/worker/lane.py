@@ -282,13 +282,12 @@ class Lane:
     def _bury(self, executor: Executor, how: str) -> None:
         """An executor has ended: see to the jobs it held. The kernel still has those that it had not begun."""
         self._hearing.hear_last(executor)
-        since = executor.board.begun().at
         begun = self._supply.reclaim(executor)
         self._supply.find(self.executors.values(), self._hearing.hear_all)
         trace = executor.last_words()
         error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
         self.on_leave(executor)
-        for job in begun:
+        for job, since in begun:
             if executor.killed:
                 self._outbox.release(job)  # it was not this one's fault
             else:

@@ -179,13 +179,14 @@ class Supply:
         """Return how many jobs these have begun."""
         return sum(len(executor.begun()) for executor in executors)
 
-    def reclaim(self, dead: Executor) -> list[Sent]:
-        """Take out and return what a dead executor had begun; what it had noted and not begun goes into the backlog."""
-        begun = [job for job, _ in dead.begun()]
+    def reclaim(self, dead: Executor) -> list[tuple[Sent, float]]:
+        """Take out and return what a dead executor had begun, and when; what it had only noted becomes backlog."""
+        begun = [(job, noted.at) for job, noted in dead.begun()]
         if dead.width == 1:
             self.recall(dead)  # not only read where it is: a thread cannot be killed and goes on
-            begun = self.slices.up_to(dead.board.begun().mark)
-        for job in begun:
+            last = dead.board.begun()
+            begun = [(job, last.at) for job in self.slices.up_to(last.mark)]
+        for job, _ in begun:
             del self.slices.jobs[job.id]
         return begun
 

@@ -146,6 +146,11 @@ async def hang(msg: Any) -> None:
     await asyncio.sleep(60)
 
 
+async def nap_or_die(msg: Any) -> None:
+    await asyncio.sleep(60 if msg is None else msg)
+    os._exit(3)
+
+
 def flaky(msg: Any) -> Any:
     """Fail until the file has as many lines as asked for."""
     path = Path(msg["file"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import msgpack
 
+from mlq_cli.model.errors import MlqError
 from mlq_cli.model.job import State
 from mlq_cli.store.base import Claimed, Claims, Entry, Held, Posted, Swept
 from mlq_cli.store.redis import layout
@@ -20,6 +22,15 @@ def read_posted(answer: list[Any], jobs: int) -> Posted:
     """Read the answer of `post` to so many messages without ids of their own."""
     _, created, before = answer
     return Posted([str(number) for number in range(before + 1, before + jobs + 1)], created)
+
+
+def number(value: bytes | None) -> float | None:
+    """Return a counter; None when there is none, or what somebody else has written there is no number."""
+    try:
+        read = float(value or "")
+    except ValueError:
+        return None
+    return read if isfinite(read) else None
 
 
 def counter(name: str, value: float) -> tuple[str, float]:
@@ -62,11 +73,17 @@ def _word(word: bytes) -> str:
 
 
 def read_entry(entry_id: bytes, fields: list[bytes]) -> Entry:
-    """Read an entry of a job's stream. Of a state stands its letter there, and behind it what went wrong."""
-    kind, value, attempt = layout.entry_of(fields)
-    if kind == "state":
-        state = {"state": layout.state_of(value[:1]).value, "error": value[1:].decode(errors="replace") or None}
-        value = msgpack.packb(state)
+    """Read an entry of a job's stream. Of a state stands its letter there, and behind it what went wrong.
+
+    One that somebody else has written is `unreadable`: whoever follows goes on behind it.
+    """
+    try:
+        kind, value, attempt = layout.entry_of(fields)
+        if kind == "state":
+            state = {"state": layout.state_of(value[:1]).value, "error": value[1:].decode(errors="replace") or None}
+            value = msgpack.packb(state)
+    except (KeyError, ValueError, MlqError):
+        return Entry(entry_id.decode(), "unreadable", b"\xc0", 0)
     return Entry(entry_id.decode(), kind, value if kind != "reset" else b"\xc0", attempt)
 
 

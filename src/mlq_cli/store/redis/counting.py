@@ -8,7 +8,7 @@ from mlq_cli.model.job import State
 from mlq_cli.model.times import Histogram, Times
 from mlq_cli.store.base import QueueCounts
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.answers import counter, pairs
+from mlq_cli.store.redis.answers import counter, number, pairs
 from mlq_cli.store.redis.link import Command, Read
 
 BANDS = 8  # priorities of a queue that are looked at for the job that waits longest
@@ -28,7 +28,8 @@ def counts_of(read: Read, namespace: str, queues: Sequence[str]) -> list[QueueCo
     for queue in queues:
         paused, stats = bool(next(answers)), pairs(next(answers))
         states = {state: int(next(answers)) for state in State}
-        numbers = {name.decode(): float(value) for name, value in stats.items()}
+        read_all = ((name.decode(errors="replace"), number(value)) for name, value in stats.items())
+        numbers = {name: value for name, value in read_all if value is not None}
         counted.append(QueueCounts(queue, paused, states, *_sorted(numbers)))
     return counted
 

@@ -299,9 +299,15 @@ def lua_words() -> dict[str, str]:
     """Return what the words in capitals mean in the scripts: fields, states, sizes, and the states' whole names."""
     words = {name.upper(): f"'{field.stored}'" for name, field in JOB_FIELDS.items()}
     words |= {state.upper(): f"'{stored}'" for state, stored in STATES.items()}
-    bounds = ", ".join(f"{seconds * 1e6:.0f}" for seconds in BOUNDS)
     words |= {"PIECE": str(PIECE), "PIECES": str(PIECES)}
-    return words | {"BOUNDS": f"{{{bounds}}}", "FIRST_BOUND": f"{BOUNDS[0] * 1e6:.0f}"}
+    return words | {f"{kind.upper()}_BUCKET": _bucket(kind) for kind in ("wait", "run", "fail")}
+
+
+def _bucket(kind: str) -> str:
+    """Return what tells, in Lua, the counter of `time`, in microseconds: comparisons alone, for a table costs more."""
+    steps = [f"time <= {seconds * 1e6:.0f} and '{kind}_{number}'" for number, seconds in enumerate(BOUNDS)]
+    first, second, last = steps[:6], steps[6:], f"'{kind}_{len(BOUNDS)}'"
+    return f"(time <= {BOUNDS[5] * 1e6:.0f} and ({' or '.join(first)}) or {' or '.join([*second, last])})"
 
 
 def wire_format() -> str:

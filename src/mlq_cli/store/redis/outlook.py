@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from mlq_cli.model.job import Record, State
 from mlq_cli.model.outlook import Crew, Line, estimated_wait
 from mlq_cli.store.redis import layout
+from mlq_cli.store.redis.answers import number
 from mlq_cli.store.redis.counting import recent_run
 from mlq_cli.store.redis.link import Command, Read
 
@@ -61,7 +62,7 @@ class Outlook:
         lines = {}
         for name, *line in zip(names, answers[::4], answers[1::4], answers[2::4], answers[3::4], strict=True):
             queued, running, paused, (recent, total, *buckets) = line
-            took = recent_run(recent and float(recent), float(total or 0), sum(int(jobs or 0) for jobs in buckets))
+            took = recent_run(number(recent), number(total) or 0.0, sum(number(jobs) or 0.0 for jobs in buckets))
             lines[name] = Line(queued, running, bool(paused), took)
         return lines
 

@@ -4,6 +4,7 @@ Redis runs a script from its first line each time, and to make a function costs 
 
 * what a verb does not use is left out;
 * names of `layout.py` are put in where they are used: `TOKEN` becomes `'k'`, `job_key(id)` becomes `P .. 'job:' .. id`;
+  so are numbers that have a name, for each function that holds one costs something to make;
 * functions that only a function marked `--@rarely` uses are made inside of it, when it is called.
 """
 
@@ -27,6 +28,7 @@ _DEFINITION = re.compile(
 )
 _WORD = re.compile(r"\w+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_NUMBER = re.compile(r"^local ([A-Z_]+) = (\d+)\n", re.MULTILINE)
 _NAME = re.compile(r"NAMES\['(\w)'\]")
 _RARE = re.compile(r"^--@rarely\nlocal function (\w+)", re.MULTILINE)
 _BY_NAME = {key.name: key for key in (*layout.LAYOUT, layout.EVENTS)}
@@ -66,7 +68,8 @@ def _with_names(text: str) -> str:
     """Return a script without comments and with what layout.py says in place of its names."""
     lines = (line.partition("--")[0].rstrip() for line in text.split("\n"))
     text = "\n".join(line for line in lines if line) + "\n"
-    words = layout.lua_words()
+    words = layout.lua_words() | dict(_NUMBER.findall(text))
+    text = _NUMBER.sub("", text)
     text = _keys(_CAPITALS.sub(lambda found: words.get(found[0], found[0]), text))
     names = {stored: state for state, stored in layout.STATES.items()}
     return _NAME.sub(lambda found: f"'{names[found[1]]}'", text)

@@ -6,7 +6,7 @@
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats times bell stream settle pulse due frame
+--@include call drain job move stats bell stream settle pulse due frame
 
 local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
@@ -19,7 +19,7 @@ local function hand_out(id, queue, job)
   answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
 end
 
-local lease_until, waits = now + us(args.lease), {}
+local lease_until, waited = now + us(args.lease), 0
 if last and string.sub(last, 1, #head) == head then
   drain()
   for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
@@ -38,7 +38,9 @@ local function take(id, queue, job)
   if job[EMITTED] then begin_again(id, job) end
   hand_out(id, queue, job)
   local since = tonumber(job[QUEUED_AT] or job[TIMESTAMP]) or now
-  waits[#waits + 1] = since < now and now - since or 0
+  local time = since < now and now - since or 0
+  waited = waited + time
+  count(queue, WAIT_BUCKET, 1)  -- all buckets together are how many were claimed
 end
 
 -- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
@@ -56,7 +58,7 @@ local function take_some(queue, room)
     end
   end
   leave_all(queue, QUEUED, got)
-  waits = {}
+  waited = 0
   for i, job in ipairs(jobs) do
     if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
       ids[#ids + 1] = got[i]
@@ -64,7 +66,7 @@ local function take_some(queue, room)
     end
   end
   if #jobs > 0 then
-    count_times(queue, 'wait_', waits)  -- all together they are how many were claimed
+    count(queue, 'wait_us', waited)
   end
   if some < room and #jobs == some then
     silence(queue)

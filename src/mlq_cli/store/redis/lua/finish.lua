@@ -5,10 +5,10 @@
 -- moves running → succeeded | scheduled | dead.  A late outcome is refused and counted; one of a canceled job is refused
 -- and not counted, for its worker may not have heard of it yet. Sending it again is harmless: the token stays with the
 -- job until another claim, and an outcome that was recorded is not recorded twice.
---@include call drain job move stats times bell stream settle trim
+--@include call drain job move stats bell stream settle trim
 
 local answer = {'ok'}
-local accepted, ended, failed = {}, {}, {}
+local accepted, ended = {}, {}
 
 for i = 2, #ARGV, 7 do
   local job = read_job(ARGV[i])
@@ -48,6 +48,9 @@ end
 
 --@rarely
 local function fail(job, kind, ...)
+  if kind == 'later' then
+    return put_off(job, ...)
+  end
   read_more(job)
   if kind == 'crash' then
     count(job.queue, 'crashed', 1)
@@ -63,27 +66,26 @@ local function fail(job, kind, ...)
   end
 end
 
-local function note(runs_of, queue, run)
-  local runs = runs_of[queue]
-  if runs then
-    runs[#runs + 1] = run
-  else
-    runs_of[queue] = {run}
-  end
-end
-
 for _, job in ipairs(accepted) do
   local i, queue = job.at, job.queue
-  local run = us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
-  if ARGV[i + 2] == 'done' then
-    note(ended, queue, run)
+  local kind, time = ARGV[i + 2], us(ARGV[i + 3])  -- how long the listener ran, by the clock of its own process
+  if kind ~= 'later' then
+    local runs = ended[queue] or {jobs = 0, done = 0, failed = 0, longest = 0}
+    ended[queue], runs.jobs = runs, runs.jobs + 1
+    runs.longest = time > runs.longest and time or runs.longest
+    if kind == 'done' then
+      runs.done = runs.done + time
+      count(queue, RUN_BUCKET, 1)
+    else
+      runs.failed = runs.failed + time
+      count(queue, FAIL_BUCKET, 1)
+    end
+  end
+  if kind == 'done' then
     -- A job that was claimed ahead of its turn began later than its claim.
-    succeed(job, now - run, ARGV[i + 4], ARGV[i + 5])
-  elseif ARGV[i + 2] == 'later' then
-    put_off(job, ARGV[i + 4])
+    succeed(job, now - time, ARGV[i + 4], ARGV[i + 5])
   else
-    note(failed, queue, run)
-    fail(job, ARGV[i + 2], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    fail(job, kind, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
   end
 end
 bring_in()
@@ -92,22 +94,24 @@ bring_in()
 -- eight times the mean, so that one outlier at most doubles it; what is longer in one job of eight counts in full.
 -- To read and write it is dear beside jobs of less than 10 ms, so of their calls it takes one in eight, for eight.
 -- A call stands for 16 jobs at most: more leave nothing of what was before.
-for _, of_kind in ipairs({ended, failed}) do
-  for queue, runs in pairs(of_kind) do
-    local jobs, sum, longest = #runs, count_times(queue, of_kind == ended and 'run_' or 'fail_', runs)
-    local brief = longest < 10000
-    if not brief or now % 8 == 0 then
-      local mean, lately = tonumber(redis.pcall('HGET', stats_key(queue), 'recent_run_us')), sum / jobs
-      if mean then
-        lately = (sum - longest + math.min(longest, math.max(mean, 1000) * 8)) / jobs
-        lately = lately + (mean - lately) * 0.875 ^ math.min(brief and jobs * 8 or jobs, 16)
-      end
-      redis.pcall('HSET', stats_key(queue), 'recent_run_us', math.floor(lately + 0.5))
+for queue, runs in pairs(ended) do
+  local jobs, sum, longest = runs.jobs, runs.done + runs.failed, runs.longest
+  count(queue, 'run_us', runs.done)
+  if runs.failed > 0 then
+    count(queue, 'fail_us', runs.failed)
+  end
+  local brief = longest < 10000
+  if not brief or now % 8 == 0 then
+    local mean, lately = tonumber(redis.pcall('HGET', stats_key(queue), 'recent_run_us')), sum / jobs
+    if mean and mean >= 0 and mean < 1e15 then  -- or somebody else has written it
+      lately = (sum - longest + math.min(longest, math.max(mean, 1000) * 8)) / jobs
+      lately = lately + (mean - lately) * 0.875 ^ math.min(brief and jobs * 8 or jobs, 16)
     end
-    if has_retention(queue) then
-      for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
-        trim(queue, state, jobs + 10)
-      end
+    redis.pcall('HSET', stats_key(queue), 'recent_run_us', math.floor(lately + 0.5))
+  end
+  if has_retention(queue) then
+    for _, state in ipairs({SUCCEEDED, CANCELED, DEAD}) do
+      trim(queue, state, jobs + 10)
     end
   end
 end

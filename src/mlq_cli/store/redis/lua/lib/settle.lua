@@ -15,10 +15,10 @@ local function read_job(id)
           error_type = values[5], emitted = values[6]}
 end
 
-local FOR_DECISIONS = {SEQ, PRIORITY, SPENT, RETRIES_ALLOWED, FAILURES, CRASHES, RETRIES}
 local function read_more(job)
-  local values = redis.call('HMGET', job_key(job.id), unpack(FOR_DECISIONS))
-  for i, name in ipairs(FOR_DECISIONS) do
+  local names = {SEQ, PRIORITY, SPENT, RETRIES_ALLOWED, FAILURES, CRASHES, RETRIES}
+  local values = redis.call('HMGET', job_key(job.id), unpack(names))
+  for i, name in ipairs(names) do
     job[name] = values[i]
   end
 end
