@@ -57,6 +57,28 @@ def test_a_job_is_told_of_from_the_queue_to_its_end(client: httpx.Client, mlq: M
     assert [(event.kind, event.value["state"]) for event in rest] == [("state", "succeeded")]
 
 
+def test_a_long_stream_is_read_page_by_page(client: httpx.Client, mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = mlq.post("x")
+    token = claim(mlq, job_id)
+    for first in range(0, 1000, 100):
+        parts = [Part(job_id, token, next(_serials), pack(number)) for number in range(first, first + 100)]
+        assert mlq.store.ask(mlq.store.emit(parts)) == 0
+    asked: list[int] = []
+    entries = mlq.store.entries
+
+    def noting(job_id: str, after: str | None, most: int) -> Any:
+        found = entries(job_id, after, most)
+        asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(mlq.store, "entries", noting)
+    assert client.head(f"/jobs/{job_id}/events").status_code == 200  # which ends where a stream would begin
+    assert len(asked) == 1 and asked[0] < 1000
+    succeed(mlq, job_id, token, 7)
+    with client.stream("GET", f"/jobs/{job_id}/events") as answer:
+        assert [event.value for event in events(answer) if event.kind == "part"] == list(range(1000))
+
+
 def test_a_client_that_comes_back_gets_what_it_has_not_and_then_is_told_to_stay_away(
     client: httpx.Client, mlq: MLQ
 ) -> None:

@@ -65,7 +65,8 @@ async def follow_job(
     """
     about = served(request)
     following = Following(job_id, last_event_id)
-    first = await _look(about, following)  # before the headers: what is not there is 404, and no stream
+    # Before the headers: what is not there is 404, and no stream. One page only: a slow reader keeps it in memory.
+    first = await _take(about, following)
     if last_event_id is not None and following.ended and not _stored(first):
         return Response(None, 204)
     return EventStream(_follow(about, about.hub.follow(job_id), following, first))
@@ -76,16 +77,8 @@ def _stored(events: list[Event]) -> bool:
     return any(each.id is not None for each in events)
 
 
-async def _look(about: Served, following: Following) -> list[Event]:
-    """Return what is new, all that is there right now."""
-    events: list[Event] = []
-    while True:
-        events += await _take(about, following)
-        if not following.more:
-            return events
-
-
 async def _take(about: Served, following: Following) -> list[Event]:
+    """Return what is new, a page of it at most."""
     store = about.mlq.store
     job_id = following.job_id
     entries = await about.desk.do(store.entries, job_id, following.after, PAGE)
