@@ -20,6 +20,7 @@ from pathlib import Path
 
 from guards import ASKED_FOR, SOURCE, Mutant
 
+OUR_OWN = (*EXTRA, *OF_THE_DOOR)
 ROOT = SOURCE.parent
 SECONDS = 60  # that one test may take
 #: What says that the mutant is broken, rather than unguarded.
@@ -27,8 +28,6 @@ BROKEN = re.compile(r"SyntaxError|ImportError|ModuleNotFoundError|NameError|comp
 #: Says whose code is tested, here and in the executors, before the tests run.
 RUN = """
 import subprocess, sys, mlq_cli, pytest
-
-OUR_OWN = (*EXTRA, *OF_THE_DOOR)
 child = [sys.executable, "-P", "-c", "import mlq_cli.worker.child as it; print(it.__file__)"]
 print("tests", mlq_cli.__file__, subprocess.run(child, capture_output=True, text=True, check=True).stdout, flush=True)
 sys.exit(pytest.main(sys.argv[1:]))
