@@ -86,7 +86,7 @@ OF_THE_DOOR = (
         (
             "mlq_cli/model/callback_policy.py",
             "        for address in addresses:\n            reach",
-            "        for address in [a for a in addresses if target.address is not None]:\n            reach",
+            "        for address in addresses if target.address else ():\n            reach",
         ),
     ),
     mutant(

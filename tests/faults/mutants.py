@@ -18,7 +18,9 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
-from guards import ASKED_FOR, SOURCE, Mutant
+from door_guards import OF_THE_DOOR
+from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
+
 
 OUR_OWN = (*EXTRA, *OF_THE_DOOR)
 ROOT = SOURCE.parent
