@@ -21,7 +21,6 @@ from pathlib import Path
 from door_guards import OF_THE_DOOR
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
 
-
 OUR_OWN = (*EXTRA, *OF_THE_DOOR)
 ROOT = SOURCE.parent
 SECONDS = 60  # that one test may take
