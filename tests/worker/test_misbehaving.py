@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlq_cli import MLQ, JobFailed, State
+from mlq_cli.worker.child import ALONE_SECONDS
 from tests_support import Server, alive, wait_until
 
 
@@ -302,6 +303,17 @@ def test_an_executor_whose_guard_was_killed_is_replaced(mlq: MLQ, start_worker: 
     wait_until(lambda: "guard of an executor was killed" in worker.log(), seconds=15)
     wait_until(lambda: not alive(first))
     assert mlq.wait(mlq.post(None), 20) != first and worker.poll() is None
+
+
+@pytest.mark.parametrize("function", ["jobs:pid", "jobs:pid_async"])
+def test_an_executor_ends_also_when_its_worker_and_its_guard_are_killed_at_once(
+    mlq: MLQ, start_worker: Any, function: str
+) -> None:
+    worker = start_worker(function)
+    executor = mlq.wait(mlq.post(None), 20)
+    os.kill(guard_of(executor), signal.SIGKILL)
+    worker.kill()
+    wait_until(lambda: not alive(executor), seconds=4 * ALONE_SECONDS)
 
 
 def test_a_job_may_wait_for_all_its_children(mlq: MLQ, start_worker: Any) -> None:

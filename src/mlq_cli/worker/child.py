@@ -32,7 +32,7 @@ from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Context, Job, jobs_in
 from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.generators import Gathered, drain, drain_async
-from mlq_cli.worker.line import Receiver
+from mlq_cli.worker.line import Receiver, wait_for
 from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling, out_of_descriptors
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
+ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
 Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
@@ -55,7 +56,7 @@ class Executing:
         self._board = board
         self._slot = 0  # for what is received next
         self._unsent: list[bytes] = []
-        self._pid = os.getpid()
+        self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
         self._worker: str = settings["worker"]
@@ -105,7 +106,11 @@ class Executing:
         while reason is None:
             if recycling and (reason := recycling.due_while_idle(self._receiver.socket)):
                 break
-            number, packed = self._receiver.receive()
+            try:
+                number, packed = self._receiver.receive()
+            except BlockingIOError:  # nothing for a while
+                self._end_if_alone()
+                continue
             if not number:
                 return
             reason = self._run_slice(number, packed)
@@ -228,10 +233,10 @@ class Executing:
         import asyncio
 
         try:
-            async with asyncio.timeout(LOOK_SECONDS if self._recycling else None):
+            async with asyncio.timeout(LOOK_SECONDS if self._recycling else ALONE_SECONDS):
                 await arrived.wait()
         except TimeoutError:
-            pass
+            self._end_if_alone()
 
     async def _attempt_async(self, values: list[Any]) -> None:
         began = time.monotonic()
@@ -260,6 +265,11 @@ class Executing:
         if isinstance(value, AsyncGeneratorType):
             return await drain_async(value, context, self._limit)
         return await value
+
+    def _end_if_alone(self) -> None:
+        """End this process when its worker and its guard were killed together: nothing else would tell it."""
+        if os.getppid() != self._parent:
+            os._exit(1)
 
     def _end_if_forked(self, error: BaseException | None = None) -> None:
         """End this process when it is a copy that the listener has forked and that came out of it too.
@@ -354,6 +364,7 @@ def main(arguments: list[str]) -> int:
         os.set_inheritable(number, False)  # what a job starts has no business with them
     start_guard(numbers[2])
     jobs, outcomes = (socket.socket(fileno=number) for number in numbers[:2])
+    wait_for(jobs, ALONE_SECONDS)
     board = Board(numbers[3])
     board.close_file()
     settings = read_settings(outcomes)

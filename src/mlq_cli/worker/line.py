@@ -100,7 +100,10 @@ class Receiver:
         self._noted = noted
 
     def receive(self) -> tuple[int, bytes]:
-        """Wait for the next slice and return its number and its jobs; the number 0 means to stop."""
+        """Wait for the next slice and return its number and its jobs; the number 0 means to stop.
+
+        Raises BlockingIOError when it has waited for as long as its socket does.
+        """
         return self._receive(0)
 
     def receive_now(self) -> tuple[int, bytes] | None:
@@ -125,6 +128,12 @@ class Receiver:
         with os.fdopen(descriptor, "rb") as file:
             file.seek(0)
             return -number, file.read()
+
+
+def wait_for(sock: socket.socket, seconds: float) -> None:
+    """Let whoever receives from a line wait for so long at most; its socket stays one that blocks."""
+    whole = int(seconds)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6)))
 
 
 def _nameless_file(content: bytes) -> Any:

@@ -70,6 +70,10 @@ def pid(msg: Any) -> int:
     return os.getpid()
 
 
+async def pid_async(msg: Any) -> int:
+    return os.getpid()
+
+
 def environment(msg: Any) -> Any:
     return {
         name: os.environ.get(name) for name in ("MLQ_WORKER", "MLQ_EXECUTOR", *(msg if isinstance(msg, list) else ()))
