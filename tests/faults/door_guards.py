@@ -71,7 +71,7 @@ OF_THE_DOOR = (
         "strangers",
         "callbacks of strangers reach no private network",
         "http/api/test_posting.py::test_the_callbacks_of_strangers_reach_no_private_network",
-        ("mlq_cli/http/app.py", "strangers and mlq.profile.callbacks.private is not True", "False"),
+        ("mlq_cli/http/routes/posting.py", "bool(request.scope.get(STRANGER, True)) and", "False and"),
     ),
     mutant(
         "metadata",

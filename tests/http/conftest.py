@@ -23,7 +23,7 @@ from mlq_cli.http.door.door import Door, Rules
 from mlq_cli.http.door.hosts import Hosts
 from mlq_cli.http.door.pages import Pages
 from mlq_cli.http.door.visit import Visit
-from mlq_cli.http.roles import ROLE, Role, needs
+from mlq_cli.http.roles import ROLE, STRANGER, Role, needs
 from mlq_cli.model.access import AccessToken, Key, digest, new_key
 from tests_support import wait_until
 
@@ -71,6 +71,10 @@ class Entrance:
         @app.get("/role", dependencies=[needs(Role.READ)])
         async def role(request: Request) -> str:
             return Role(request.scope[ROLE]).name.lower()
+
+        @app.get("/stranger")
+        async def stranger(request: Request) -> bool:
+            return bool(request.scope[STRANGER])
 
         @app.post("/jobs", dependencies=[needs(Role.POST)])
         async def jobs(request: Request) -> int:

@@ -64,6 +64,8 @@ def test_what_comes_by_a_proxy_needs_a_token_although_the_proxy_is_on_this_machi
         ):
             assert (await entrance.ask("GET", "/role", headers)).status_code == 401, headers
             assert (await entrance.ask("GET", "/role", headers | key)).status_code == 200, headers
+            assert (await entrance.ask("GET", "/stranger", headers | key)).json() is True, headers
+        assert (await entrance.ask("GET", "/stranger", key)).json() is False, "a token makes nobody one"
 
     within(ask())
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from mlq_cli import MLQ
 from mlq_cli.http.app import make_app
-from mlq_cli.http.roles import ROLE, Role
+from mlq_cli.http.roles import ROLE, STRANGER, Role
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.model.values import pack
@@ -31,13 +31,13 @@ class Served:
         self, mlq: MLQ, role: Role | None = Role.ADMIN, *, fresh_keys: bool = False, strangers: bool = False
     ) -> None:
         """`fresh_keys`: no two requests have the same idempotency key, whatever they say."""
-        self.app = make_app(mlq, strangers=strangers)
+        self.app = make_app(mlq)
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
         async def with_role(scope: Any, receive: Any, send: Any) -> None:
-            scope[ROLE] = role
+            scope[ROLE], scope[STRANGER] = role, strangers
             if fresh_keys and scope["type"] == "http":
                 scope["headers"] = [_fresh(*pair) for pair in scope["headers"]]
             await self.app(scope, receive, send)

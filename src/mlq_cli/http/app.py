@@ -37,17 +37,12 @@ ROUTERS = (
 )  # fmt: skip
 
 
-def make_app(mlq: MLQ, *, strangers: bool = False) -> FastAPI:
+def make_app(mlq: MLQ) -> FastAPI:
     """Return the application that serves the namespace of `mlq`.
-
-    `strangers`: whether others than the people of this machine may post; their callbacks go to the public internet
-    only, unless `callbacks.private` says that private networks are meant to be called.
 
     `app.state.stopping`, an asyncio.Event, is to be set when the server is told to stop: streams then end, and whoever
     waits for a job is answered. Who may do what is the matter of the door in front of it.
     """
-
-    public_callbacks = strangers and mlq.profile.callbacks.private is not True
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +52,7 @@ def make_app(mlq: MLQ, *, strangers: bool = False) -> FastAPI:
         hub.start()
         overview = Overview(mlq)
         viewers = Viewers(desk, hub, overview)
-        app.state.served = Served(mlq, desk, hub, overview, viewers, public_callbacks, app.state.stopping)
+        app.state.served = Served(mlq, desk, hub, overview, viewers, app.state.stopping)
         try:
             yield
         finally:

@@ -9,13 +9,14 @@ from fastapi import Depends, Request
 from mlq_cli.model.access import Role
 from mlq_cli.model.errors import NotAllowed
 
-__all__ = ["ROLE", "Role", "is_open", "needs"]
+__all__ = ["ROLE", "STRANGER", "Role", "is_open", "needs"]
 
 #: What nobody needs a role for: whether the server is there, and files that came with mlq.
 OPEN = frozenset({"/healthz", "/readyz", "/", "/favicon.ico", "/docs"})
 OPEN_BELOW = ("/static/", "/docs/")
 
 ROLE = "mlq.role"  # in the scope of a request: what whoever sends it may do, set by the door; None: nothing
+STRANGER = "mlq.stranger"  # likewise: whether it may come from elsewhere than this machine, token or not
 
 
 def is_open(path: str) -> bool:

@@ -31,7 +31,6 @@ class Served:
     hub: Hub
     overview: Overview
     viewers: Viewers
-    public_callbacks: bool  # whoever posts here may be a stranger, and has no say about hosts that only we can reach
     stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
 
 

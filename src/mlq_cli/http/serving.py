@@ -43,7 +43,7 @@ def serve(mlq: MLQ, settings: Settings, listening: Listening, *, token_needed: b
 
     Raises MlqError when the app cannot start.
     """
-    app = make_app(mlq, strangers=token_needed)
+    app = make_app(mlq)
     book = Book(lambda: mlq.store.access().all())
     hosts = Hosts(listening.host, listening.port, settings.hosts)
     access = AccessLog()

@@ -21,7 +21,7 @@ from mlq_cli.http.door.pages import Pages, check_content
 from mlq_cli.http.door.refusal import Refusal, retry_after
 from mlq_cli.http.door.room import Room
 from mlq_cli.http.door.visit import Receive, Scope, Send, Visit, too_large
-from mlq_cli.http.roles import ROLE, is_open
+from mlq_cli.http.roles import ROLE, STRANGER, is_open
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -98,6 +98,7 @@ class Door:
         # What a proxy on this machine sends comes from anywhere.
         needed = rules.token_needed or FORWARDED in head or not rules.hosts.means_this_machine(head[b"host"])
         peer = client[0] if client else "unix"
+        scope[STRANGER] = needed
         role, visit.token = await self._callers.role_of(head.get(b"authorization"), peer, needed=needed)
         scope[ROLE] = role
         return True

@@ -19,9 +19,9 @@ from mlq_cli.http.bodies import check_type, invalid, parse, pointer, read_body, 
 from mlq_cli.http.desk import Answer
 from mlq_cli.http.problems import Problem
 from mlq_cli.http.results import respond, result_of
-from mlq_cli.http.roles import Role, needs
+from mlq_cli.http.roles import STRANGER, Role, needs
 from mlq_cli.http.schemas import PostBody
-from mlq_cli.http.served import Served, look_after, look_whole, served
+from mlq_cli.http.served import look_after, look_whole, served
 from mlq_cli.model.callback_policy import how_to_tell
 from mlq_cli.model.errors import JobNotFound, Misuse
 from mlq_cli.model.job import Record, check_own_id
@@ -108,7 +108,7 @@ async def post_job(request: Request) -> Response:
     except ValidationError:
         body = validated(PostBody, value)  # which says what is wrong
     about = served(request)
-    options = options_of(body, about)
+    options = options_of(body, request)
     message = pack(body.msg, limit=about.mlq.profile.limits.message)
     key = headers.get(b"idempotency-key")
     own_id = id_of(body, key)
@@ -135,9 +135,9 @@ async def post_job(request: Request) -> Response:
     return text(posted.job_id, 202, **more)
 
 
-def options_of(body: PostBody, about: Served) -> PostOptions:
+def options_of(body: PostBody, request: Request) -> PostOptions:
     """Return the options of a post. Raises Misuse or Problem."""
-    method, public = _how_to_tell(body, about) if body.callback is not None else ("GET", False)
+    method, public = _how_to_tell(body, request) if body.callback is not None else ("GET", False)
     functions = None if body.functions is None else tuple(body.functions)
     if {"delay", "at"} <= body.model_fields_set:
         raise invalid([{"pointer": pointer("at"), "detail": "delay and at exclude each other"}])
@@ -147,10 +147,13 @@ def options_of(body: PostBody, about: Served) -> PostOptions:
     )  # fmt: skip
 
 
-def _how_to_tell(body: PostBody, about: Served) -> tuple[str, bool]:
+def _how_to_tell(body: PostBody, request: Request) -> tuple[str, bool]:
     """Return method and reach of a callback. Raises Problem when it leads where nobody is called from here."""
+    profile = served(request).mlq.profile
+    # A stranger has no say about hosts that only we can reach, unless the profile means them to be called.
+    public = bool(request.scope.get(STRANGER, True)) and profile.callbacks.private is not True
     try:
-        return how_to_tell(about.mlq.profile, body.callback, body.callback_method, about.public_callbacks)
+        return how_to_tell(profile, body.callback, body.callback_method, public)
     except Misuse as error:
         raise Problem(403, "callback-refused", error.message, hint=error.hint) from None
 
