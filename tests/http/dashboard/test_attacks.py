@@ -35,7 +35,7 @@ def attack(mlq: MLQ, text: str, gate: Path) -> list[str]:
     value = {"text": text, text: [text, {"deep": text}], "bytes": SVG}
     brief = text[:900]  # progress may have 4096 bytes
     said = [("progress", brief), ("progress", {brief: brief}), ("part", text), ("part", [text])]
-    more = {"callback": f"http://127.0.0.1:1/{listed(text)}".replace('"', "%22"), "retries": 0}
+    more = {"callback": f"http://127.0.0.1:1/{listed(text)}".replace('"', "%22").replace("\\", "%5C"), "retries": 0}
     done = mlq.post({"steps": said, "short": text, "result": value, "extra": value}, **more)
     bytes_ = mlq.post({"steps": [], "short": text, "result": POLYGLOT, "extra": text})
     dead = mlq.post({"steps": [*said, ("fail", [text or "x", text])], "extra": value}, **more)
