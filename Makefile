@@ -33,7 +33,10 @@ test: setup ## run the tests on the embedded server (minutes)
 
 faults: setup ## break everything around mlq and see that nothing is lost (minutes)
 	$(BIN)/python -m pytest tests/faults tests/store/test_model.py -m ''
-	$(BIN)/python -m pytest -m minutes --ignore tests/faults --ignore tests/store/test_model.py
+	$(BIN)/python -m pytest -m minutes --ignore tests/faults --ignore tests/store/test_model.py --ignore tests/http/api/test_openapi.py
+
+fuzz: setup ## let schemathesis try the HTTP API as each role and as nobody (a quarter of an hour; EXAMPLES=60: some minutes)
+	$(BIN)/python -m pytest -m minutes tests/http/api/test_openapi.py
 
 mutants: setup ## take the guards away one by one and see that a test notices each (minutes)
 	$(BIN)/python tests/faults/mutants.py
@@ -87,4 +90,4 @@ build: setup ## build the wheel and the source distribution into dist/
 clean: ## remove what was made
 	rm -rf $(VENV) .demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo test faults chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-http bench-peers check fmt docs build clean
+.PHONY: help setup demo test faults fuzz chaos mutants test-demo test-servers bench bench-profile bench-promise bench-tuning bench-http bench-peers check fmt docs build clean
