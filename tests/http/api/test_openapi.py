@@ -117,4 +117,6 @@ def test_none_of_many_requests_to_each_route_does_whoever_sends_them(
     serve: Callable[..., Served], mlq: MLQ, tmp_path: Path, role: Role | None
 ) -> None:
     furnish(mlq)
-    explore(serve(mlq, role, fresh_keys=True), tmp_path, int(os.environ.get("EXAMPLES", "500")))
+    # A job that was purged is gone; to schemathesis that looks as if it had never been. The test above purges.
+    kept = ("--exclude-operation-id", "purge_queue", "--exclude-operation-id", "purge_dead_jobs")
+    explore(serve(mlq, role, fresh_keys=True), tmp_path, int(os.environ.get("EXAMPLES", "500")), *kept)
