@@ -149,7 +149,7 @@ ASKED_FOR = (
         "leases are measured by Redis' clock",
         "store/test_fences.py::test_a_workers_clock_that_is_wrong_makes_no_lease_longer_or_shorter",
         (
-            "mlq_cli/store/redis/store.py",
+            "mlq_cli/store/redis/verbs.py",
             '            "lane": lane,\n',
             '            "lane": lane,\n            "now": __import__("time").time(),\n',
         ),
