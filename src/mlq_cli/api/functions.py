@@ -68,7 +68,7 @@ class Registering(Connected):
         """
         from mlq_cli.model.envelope import verify
 
-        head = verify(envelope, self._signing_keys(), self.namespace).head
+        head = verify(envelope, self.signing_keys(), self.namespace).head
         if not self.store.functions().register(head.name, head.version, envelope):
             raise Refused(f"a function {head.name} as new as this is, or was, registered", hint="sign it again")
         return head.name, head.version
@@ -87,7 +87,7 @@ class Registering(Connected):
     def _register(self, shipped: Shipped, use: str) -> str:
         from mlq_cli.model.envelope import seal
 
-        keys = self._signing_keys()
+        keys = self.signing_keys()
         kept = self.store.functions()
         for _ in range(_TRIES):
             now = kept.clock()
@@ -113,13 +113,13 @@ class Registering(Connected):
     def functions(self) -> list[Registered]:
         """Return what is registered, in the order in which that was done. Nothing is unpickled."""
         try:
-            keys = self._signing_keys()
+            keys = self.signing_keys()
         except Misuse:
             keys = []
         kept = self.store.functions().get_all()
         return [_registered(self.namespace, name, envelope, keys) for name, envelope in kept.items()]
 
-    def _signing_keys(self) -> list[bytes]:
+    def signing_keys(self) -> list[bytes]:
         """Return the keys that sign functions: the first one signs, all are valid. Raises Misuse."""
         from mlq_cli.model.signing import keys_of
         from mlq_cli.store.redis import signing_secret

@@ -11,7 +11,7 @@ from mlq_cli.model.errors import Refused
 from mlq_cli.store.calls import Call, Caller
 from mlq_cli.store.functions import Change, Changes
 from mlq_cli.store.redis import layout
-from mlq_cli.store.redis.answers import pairs
+from mlq_cli.store.redis.answers import number, pairs
 from mlq_cli.store.redis.link import Read
 
 MOST = 50  # functions told at a time
@@ -54,7 +54,7 @@ class RedisFunctions:
         time, newest = self._read(
             [("TIME",), ("ZREVRANGE", layout.CHANGES(self._namespace), 0, 0, "WITHSCORES")],
         )
-        last = int(float(newest[1])) if newest else 0
+        last = _revision(newest[1]) if newest else 0
         return max(int(time[0]) * 1_000_000 + int(time[1]), last + 1)
 
     def register(self, name: str, version: int, envelope: bytes) -> bool:
@@ -80,4 +80,5 @@ def read_changes(answer: list[Any]) -> Changes:
 
 
 def _revision(score: bytes) -> int:
-    return int(float(score))
+    """Return a revision; 0 for what we cannot have written."""
+    return int(number(score) or 0)
