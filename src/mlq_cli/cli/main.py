@@ -39,7 +39,7 @@ _COMMANDS = {
     "serve": _Home("serve", _RUN),
     "status": _Home("status", _OPERATE),
     "workers": _Home("status", _OPERATE),
-    "queue": _Home("queue", _OPERATE),
+    "queue": _Home("moving", _OPERATE),
     "dlq": _Home("dlq", _OPERATE),
     "doctor": _Home("doctor", _OPERATE),
     "bench": _Home("bench", _OPERATE),

@@ -121,6 +121,22 @@ ACCESS = Key(
     "until removed",
 )
 
+LEAVING = Key(
+    "leaving",
+    "leaving",
+    "hash",
+    "of queues that are moved elsewhere: `<queue>:id`, what tells it from all others; `:to` and `:name` of the "
+    "destination; `:epoch`, which move it is; `:mark`, to find out whether two names lead here",
+    "for ever",
+)
+ARRIVED = Key(
+    "arrived",
+    "arrived",
+    "hash",
+    "of a queue that jobs were moved from, by its id, as msgpack: the epoch, then ids that came and may be held there",
+    "for ever",
+)
+
 REFUSED = Key(
     "refused",
     "refused:<id>",
@@ -132,7 +148,7 @@ REFUSED = Key(
 
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED,
-    ACCESS,
+    ACCESS, LEAVING, ARRIVED,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -140,7 +156,7 @@ EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended,
 
 SCORES = {
     "scheduled": "when it is due",
-    "blocked": "when it was posted",
+    "blocked": "when it was posted; 0 for one that is on its way to another queue",
     "queued": "its place: the priority band (higher first), then its number",
     "running": "until when its lease lasts",
     "succeeded": "none: it is a list, which takes a tenth of the room",
@@ -179,6 +195,8 @@ JOB_FIELDS = {
     "callback_public": Field("cp", "1 when only addresses of the public internet may be told"),
     "generation": Field("g", "how many jobs stand above it, each posted by the one before, when there are any"),
     "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
+    "leaving": Field("lv", "it is on its way to another queue: `q` when it was queued, or when it is due"),
+    "origin": Field("og", "what is known again of a job that came from another queue"),
     "worker": Field("w", "name of the worker that claimed it last"),
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
     "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
@@ -279,7 +297,7 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
-    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, LEAVING, ARRIVED, QUEUES)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 
@@ -362,6 +380,7 @@ def wire_format() -> str:
             "",
             "A job's wait begins when it is posted, when it is due, or when it was given back. `recent_run_us` is what",
             "an attempt took of late. How many were claimed and succeeded is not counted once more: the buckets tell.",
+            "`zero_posted` and `zero_succeeded` are what was counted when the tally of the queue was set to zero last.",
             "",
             "## States in the field",
             "",
