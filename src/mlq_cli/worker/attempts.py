@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Coroutine
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlq_cli.model.errors import TooLarge
 from mlq_cli.model.generation import enter
@@ -20,6 +20,9 @@ from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.generators import Gathered, drain, drain_async
 from mlq_cli.worker.listeners import Listener, choose
 from mlq_cli.worker.recycling import out_of_descriptors
+
+if TYPE_CHECKING:
+    from mlq_cli.worker.taking import Taking  # it takes long to import, and most executors do not need it
 
 Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
@@ -34,6 +37,7 @@ class Attempts:
         self._voice = voice
         self._pid = os.getpid()
         self.listeners: list[Listener] = []
+        self.taking: Taking | None = None  # of registered functions
         self.spent: str | None = None  # why this process has to be replaced before the next job
 
     def run(self, values: list[Any], began: float) -> Answer:
@@ -42,7 +46,7 @@ class Attempts:
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self._chosen(job)
             if not chosen:
                 return self._unknown(job)
             context = Context(job, msg, self._worker, self._voice, began)
@@ -58,13 +62,26 @@ class Attempts:
             self._end_if_forked(error)
             return self._failed(job, error, began)
 
+    def _chosen(self, job: Job) -> list[Listener]:
+        """Return the listeners to run: the worker's own; where a job asks by name, registered ones too, own first.
+
+        A worker that has none of its own runs all that are registered for jobs that ask for none.
+        """
+        if self.taking is None:
+            return choose(self.listeners, job.functions)
+        own = {listener.name for listener in self.listeners}
+        registered = [listener for listener in self.taking.listeners if listener.name not in own]
+        if job.functions is None:
+            return list(self.listeners) or registered
+        return choose([*self.listeners, *registered], job.functions)
+
     async def run_async(self, values: list[Any], began: float) -> Answer:
         """The same on an event loop, which runs others meanwhile."""
         job = Job(values)
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self._chosen(job)
             context = Context(job, msg, self._worker, self._voice, began)
             value = None
             for listener in chosen:
@@ -125,8 +142,8 @@ class Attempts:
         return (kind.value, job.id, job.token, seconds, *described(error))
 
     def _unknown(self, job: Job) -> Answer:
-        asked = ", ".join(job.functions or [])
-        known = ", ".join(listener.name for listener in self.listeners)
+        names = [listener.name for listener in self.listeners] + (list(self.taking.functions) if self.taking else [])
+        asked, known = ", ".join(job.functions or []) or "for it", ", ".join(names) or "none"
         message = f"no worker has the function {asked}; the last one asked has {known}"
         return (Kind.UNKNOWN.value, job.id, job.token, 0.0, b"UnknownFunction", message.encode(), b"")
 

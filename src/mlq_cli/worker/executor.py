@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -184,6 +185,10 @@ class Executor:
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
+        self.functions: list[str] = []  # registered ones that it has taken up
+        self.asks_for: int | None = None  # the number of a shelf newer than which it wants one
+        self._handed = 0  # the number of the last one that it got
+        self.taking: tuple[str, int] | None = None  # name and version of the function that it unpickles just now
         self.looked_at = 0  # the mark at which its unsent outcomes were read
         self._wide_look_at = 0.0
         try:
@@ -271,6 +276,19 @@ class Executor:
     def became_ready(self, width: int) -> None:
         """Note that it takes jobs, and how many at a time."""
         self.ready, self.width, self.ready_at = True, min(width, WIDTH), boot_time()
+
+    def hand(self, descriptor: int, serial: int) -> None:
+        """Give it the shelf of that number, as a descriptor of the file it is in (see `shelf.py`)."""
+        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
+        try:
+            self.reader.socket.sendmsg([b"F"], [passed], socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it is about to be found ended
+        self.asks_for, self._handed = None, serial
+
+    def took(self, functions: list[str]) -> None:
+        """Note which registered functions it has, and that it is ready for the next shelf."""
+        self.functions, self.taking, self.asks_for = functions, None, self._handed
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""

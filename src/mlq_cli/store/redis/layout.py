@@ -120,7 +120,6 @@ ACCESS = Key(
     "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
     "until removed",
 )
-
 LEAVING = Key(
     "leaving",
     "leaving",
@@ -136,7 +135,21 @@ ARRIVED = Key(
     "of a queue that jobs were moved from, by its id, as msgpack: the epoch, then ids that came and may be held there",
     "for ever",
 )
-
+FUNCTIONS = Key("functions", "functions", "hash", "signed envelopes of functions to run, by name", "until removed")
+VERSIONS = Key(
+    "versions",
+    "functions:versions",
+    "hash",
+    "the version of each function by name, or when it was removed: what comes now has to be newer",
+    "for ever",
+)
+CHANGES = Key(
+    "changes",
+    "functions:changes",
+    "sorted set",
+    "names of functions, by when they were last registered or removed",
+    "for ever",
+)
 REFUSED = Key(
     "refused",
     "refused:<id>",
@@ -148,7 +161,7 @@ REFUSED = Key(
 
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED,
-    ACCESS, LEAVING, ARRIVED,
+    ACCESS, FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -297,7 +310,8 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
-    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, LEAVING, ARRIVED, QUEUES)]
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys += [key(namespace) for key in (FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 
