@@ -57,14 +57,14 @@ class Executing:
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
-        self.taking = self.attempts.taking = self._taking() if settings.get("registered") else None
+        self.taking = self.attempts.repertoire.taking = self._taking() if settings.get("registered") else None
         self.alone = False  # in a process of its own, where what a job changes is put back
         self._restore: Callable[[], str | None] = lambda: None
 
     def _taking(self) -> Taking:
         from mlq_cli.worker.taking import Taking
 
-        return Taking(self._outcomes, self.tell)
+        return Taking(self._outcomes, self.tell, self.attempts.repertoire)
 
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Send one frame to the worker."""
@@ -85,14 +85,19 @@ class Executing:
             self._recycling.begin()
         if self.alone:
             self._restore = Surroundings().restore
-        if any(listener.is_async for listener in self.attempts.listeners):
+        names = self.attempts.repertoire.names
+        if self.attempts.repertoire.is_async:
             import asyncio
 
-            self.tell(("ready", os.getpid(), WIDTH))
+            self.tell(("ready", os.getpid(), WIDTH, names))
             asyncio.run(self._run_many())
         else:
-            self.tell(("ready", os.getpid(), 1))
+            self.tell(("ready", os.getpid(), 1, names))
             self._run_each()
+
+    def tell_names(self) -> None:
+        """Tell the worker what can be run here from now on."""
+        self.tell(("functions", self.attempts.repertoire.names, {}))
 
     def _noted(self, number: int) -> None:
         """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""
@@ -237,13 +242,17 @@ class Executing:
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     """Import the listeners and call the setup. Whatever user code raises comes through."""
+    repertoire = executing.attempts.repertoire
     if (terms := settings.get("delivery")) is not None:
         from mlq_cli.worker.callbacks import Delivery
 
-        executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
+        repertoire.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    for path in settings["functions"]:
+        repertoire.listen(path)
+    for told in settings["calls"]:
+        repertoire.allow(told)
     if settings["setup"]:
         find(settings["setup"])()
     if executing.taking is not None:

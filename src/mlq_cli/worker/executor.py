@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -182,10 +182,10 @@ class Executor:
         self.ready_at: float | None = None  # by the same clock
         self.leaving = False  # it takes no more jobs
         self.width = 1  # jobs it runs at a time
+        self.names: list[str] = []  # what it can run, see `repertoire.py`
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
-        self.functions: list[str] = []  # registered ones that it has taken up
         self.asks_for: int | None = None  # the number of a shelf newer than which it wants one
         self._handed = 0  # the number of the last one that it got
         self.taking: tuple[str, int] | None = None  # name and version of the function that it unpickles just now
@@ -273,9 +273,9 @@ class Executor:
         return min(times)
 
     # --- its life --------------------------------------------------------------------------------------------------
-    def became_ready(self, width: int) -> None:
-        """Note that it takes jobs, and how many at a time."""
-        self.ready, self.width, self.ready_at = True, min(width, WIDTH), boot_time()
+    def became_ready(self, width: int, names: Sequence[str] = ()) -> None:
+        """Note that it takes jobs, how many at a time, and what it can run."""
+        self.ready, self.width, self.ready_at, self.names = True, min(width, WIDTH), boot_time(), list(names)
 
     def hand(self, descriptor: int, serial: int) -> None:
         """Give it the shelf of that number, as a descriptor of the file it is in (see `shelf.py`)."""
@@ -286,9 +286,9 @@ class Executor:
             return  # it is about to be found ended
         self.asks_for, self._handed = None, serial
 
-    def took(self, functions: list[str]) -> None:
-        """Note which registered functions it has, and that it is ready for the next shelf."""
-        self.functions, self.taking, self.asks_for = functions, None, self._handed
+    def took(self, names: list[str]) -> None:
+        """Note what it can run from now on, and that it is ready for the next shelf."""
+        self.names, self.taking, self.asks_for = names, None, self._handed
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""

@@ -18,6 +18,7 @@ from mlq_cli.worker.executor import Executor, HostMaker
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.search import Search
 from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.staff import Staff
@@ -26,6 +27,7 @@ from mlq_cli.worker.supply import STUCK, Supply
 log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
+MOST_NAMES, LONGEST_NAME = 10_000, 1000  # of functions that executors can run
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 
 
@@ -55,13 +57,15 @@ class Lane:
         self._memory = memory
         self.on_demand = on_demand
         self.shelf = shelf
-        self._has_own = bool(settings["functions"])  # listeners that are not registered ones
         self.staff = Staff(hosts, settings, lasting=not on_demand)
         self.executors = self.staff.executors
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self._behind = Behind(self._supply, self._hearing)
+        self.search = Search()
         self.empty = False  # the last claim left nothing in the queues
+        self.names: list[str] | None = None  # what its executors can run; None: not known yet, or whatever comes
+        self.learned = False  # that is news to others
         self._busy_at = time.monotonic()
         self._stopping = False
         self.on_leave: Callable[[Executor], None] = lambda executor: None
@@ -84,11 +88,10 @@ class Lane:
 
     def _has_nothing_to_run(self) -> bool:
         """Whether there is no function at all, as may be where all are registered ones."""
-        if self.shelf is None or self._has_own:
+        if self.names != []:
             return False
-        nothing = not any(executor.functions for executor in self.staff.able())
-        self.empty = self.empty or (nothing and self.shelf.bare)  # for a burst: there is nothing to wait for
-        return nothing
+        self.empty = self.empty or self.shelf is None or self.shelf.bare  # for a burst: there is nothing to wait for
+        return True
 
     def take(self, jobs: list[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
@@ -149,18 +152,21 @@ class Lane:
     def _heard(self, executor: Executor, frame: list[Any]) -> None:
         """Act on what an executor says of itself. Raises ValueError when it is nothing that one says."""
         match frame:
-            case ["ready", _, int() as width] if width > 0 and not executor.ready:
-                executor.became_ready(width)
+            case ["ready", _, int() as width, list() as names] if width > 0 and not executor.ready:
+                executor.became_ready(width, _checked(names))
                 self.staff.ready()
+                self._learn()
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
             case ["taking", str() as name, int() as version] if self.shelf is not None:
                 executor.taking = (name, version)
-            case ["functions", list() as names, dict() as why_not] if self.shelf is not None:
-                executor.took(names)
-                self.shelf.said(why_not)
-                self.shelf.hand_out([executor])
+            case ["functions", list() as names, dict() as why_not]:
+                executor.took(_checked(names))
+                self._learn()
+                if self.shelf is not None:
+                    self.shelf.said(why_not)
+                    self.shelf.hand_out([executor])
             case ["leaving", reason]:
                 log.info("an executor is replaced: %s", reason)
                 executor.leave()
@@ -170,6 +176,12 @@ class Lane:
                 self.staff.broken(executor, text.rstrip(), hint)
             case _:
                 raise ValueError("an unknown frame")
+
+    def _learn(self) -> None:
+        """Learn what can be run here, if anybody is there to tell. Callbacks ask for nothing."""
+        if not self.on_demand and self.staff.able() and (names := self.staff.names()) != self.names:
+            self.names, self.learned = names, True
+            self.search.anew()
 
     # --- looking after executors -----------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
@@ -352,6 +364,13 @@ class Lane:
     def close(self) -> None:
         """Close the line."""
         self._supply.line.close()
+
+
+def _checked(names: list[Any]) -> list[str]:
+    """Return what an executor says that it can run. Raises ValueError."""
+    if len(names) > MOST_NAMES or not all(type(name) is str and 0 < len(name) <= LONGEST_NAME for name in names):
+        raise ValueError("not names of functions")
+    return names
 
 
 def _stuck(executor: Executor, now: float) -> bool:

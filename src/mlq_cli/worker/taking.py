@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from mlq_cli.model.envelope import CALL
 from mlq_cli.model.errors import Misuse
 from mlq_cli.worker.listeners import Listener, listener_of
+from mlq_cli.worker.repertoire import Repertoire
 from mlq_cli.worker.shelf import read_file
 
 Tell = Callable[[tuple[Any, ...]], None]
@@ -36,10 +37,11 @@ class Taken(NamedTuple):
 class Taking:
     """The registered functions that this executor has."""
 
-    def __init__(self, pipe: socket.socket, tell: Tell) -> None:
-        """`pipe`: where shelves come from; `tell` sends a frame to the worker."""
+    def __init__(self, pipe: socket.socket, tell: Tell, repertoire: Repertoire) -> None:
+        """`pipe`: where shelves come from; `tell` sends a frame to the worker; `repertoire`: all that it is part of."""
         self._pipe = pipe
         self._tell = tell
+        self._repertoire = repertoire
         self._taken: dict[str, Taken] = {}
         self.listeners: list[Listener] = []  # in the order of registration
         self.functions: dict[str, Callable[..., Any]] = {}  # all of them, by name
@@ -89,9 +91,8 @@ class Taking:
 
     def _answer(self) -> None:
         """Say what there is now, and so that the next shelf may come."""
-        self._tell(
-            ("functions", list(self.functions), {n: one.why_not for n, one in self._taken.items() if one.why_not})
-        )
+        why_not = {name: one.why_not for name, one in self._taken.items() if one.why_not}
+        self._tell(("functions", self._repertoire.names, why_not))
 
 
 def _unpickled(descriptor: int, where: slice, name: str, version: int, use: str, cloudpickle: str) -> Taken:

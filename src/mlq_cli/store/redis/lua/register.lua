@@ -27,9 +27,11 @@ local revision = math.max(now, tonumber(newest[2] or 0) + 1, tonumber(args.versi
 redis.call('ZADD', changes_key, string.format('%.0f', revision), args.name)
 if forget then
   redis.call('HDEL', functions_key, args.name)
+  redis.call('ZREM', able_key, args.name)
   redis.call('HSET', versions_key, args.name, string.format('%.0f', revision))
   return remember({'ok'})
 end
 redis.call('HSET', functions_key, args.name, ARGV[2])
 redis.call('HSET', versions_key, args.name, args.version)
+redis.call('ZADD', able_key, now + us(60), args.name)  -- until workers have taken it up and say so
 return {'ok'}
