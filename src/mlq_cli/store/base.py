@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.access import Access
     from mlq_cli.store.functions import Changes, Functions
+    from mlq_cli.store.moving import Moving
 
 T = TypeVar("T")
 __all__ = [
@@ -322,6 +323,12 @@ class Store(Protocol):
 
     def access(self) -> Access:
         """Return what keeps the access tokens of the HTTP server."""
+
+    def moving(self) -> Moving:
+        """Return what takes waiting jobs elsewhere and brings them in."""
+
+    def rezero(self, queue: str) -> None:
+        """Let the tally of a queue begin anew; counters go on as they are."""
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
