@@ -5,6 +5,8 @@ from __future__ import annotations
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.link import Command, Read
 
+SCANNED = 480  # keys of the server looked at in one SCAN
+
 
 class RedisData:
     """Keeps values. `read` sends plain commands and raises MlqError."""
@@ -25,3 +27,14 @@ class RedisData:
         (found,) = self._read([("GET", layout.DATA(self._namespace, key))])
         value: bytes | None = found
         return value
+
+    def forget(self) -> None:
+        """Delete all values of the namespace."""
+        cursor: bytes | int = 0
+        while True:
+            pattern = layout.DATA(self._namespace, "*")
+            ((cursor, keys),) = self._read([("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)])
+            if keys:
+                self._read([("UNLINK", *keys)])
+            if int(cursor) == 0:
+                return

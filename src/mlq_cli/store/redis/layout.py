@@ -192,7 +192,7 @@ JOB_FIELDS = {
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
     "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
     "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
-    "awaits": Field("aw", "while it runs and blocks on others: its token, then of each wait a number and the other's id"),
+    "awaits": Field("aw", "while it blocks on others: its token, then of each wait a number and the id"),
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),
     "progress": Field("pg", "what the listener said last, as msgpack"),
