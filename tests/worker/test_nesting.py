@@ -184,11 +184,11 @@ def test_a_warm_stop_gives_a_job_that_blocks_back_unspent(mlq: MLQ, start_worker
     assert not blocks(mlq, job_id) and not alive(ran()[0][0])
 
 
-def test_a_job_that_blocks_on_one_that_runs_ends_in_a_warm_stop(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
-    worker = start_worker("nesting:await_other", "jobs:sleep", grace=10.0)
-    below = mlq.post(1.5, functions=["sleep"])
-    above = mlq.post(below, functions=["await_other"])
-    wait_until(lambda: blocks(mlq, above) and mlq.get_job(below)["state"] is State.RUNNING, seconds=20)
+def test_a_job_that_blocks_on_one_that_runs_ends_in_a_warm_stop(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("nesting:await_other", "nesting:say_and_sleep", grace=10.0)
+    above = mlq.post("below", functions=["await_other"])
+    mlq.post(1.5, functions=["say_and_sleep"], id="below")
+    wait_until(lambda: blocks(mlq, above) and mlq.get_progress("below") == "begun", seconds=20)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     assert mlq.get_job(above)["state"] is State.SUCCEEDED
@@ -205,3 +205,73 @@ def test_a_wait_goes_on_when_redis_comes_back(namespace: str, start_worker: Any,
         server.start()
         start_worker("nesting:executor", url=server.url, queues=["paused"])
         assert mlq.wait(above, 60) == "0"
+
+
+# --- what else a context can do ---------------------------------------------------------------------------------------
+def test_jobs_leave_each_other_values(mlq: MLQ, start_worker: Any) -> None:
+    start_worker("nesting:leave_word", "nesting:take_word")
+    key = mlq.wait(mlq.post({"any": [1, b"x", 2**80]}, functions=["leave_word"]), 20)
+    assert mlq.wait(mlq.post(key, functions=["take_word"]), 20) == {"any": [1, b"x", 2**80]} == mlq.fetch_data(key)
+    with pytest.raises(JobFailed, match="DataNotFound: nothing is stored under 'another'"):
+        mlq.wait(mlq.post("another", functions=["take_word"]), 20)
+
+
+def test_a_chain_of_jobs_that_post_from_threads_has_its_limit_too(
+    mlq: MLQ, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLQ_LIMITS_CHAIN", "5")
+    start_worker("nesting:post_again_from_a_thread")
+    told = mlq.wait(mlq.post(0), 20)
+    depth = 0
+    while told[0].isdigit():
+        told, depth = mlq.wait(told[0], 20), depth + 1
+    assert told == ["Refused at 5"] and depth == 5
+
+
+def test_a_process_that_a_listener_forks_has_connections_of_its_own_and_cannot_block(
+    mlq: MLQ, start_worker: Any
+) -> None:
+    start_worker("nesting:fork_and_reach")
+    assert mlq.wait(mlq.post(None), 20) == ["before and after", "Misuse"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="nobody can look into a process")
+def test_no_signing_key_is_anywhere_in_an_executor(
+    mlq: MLQ, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in its environment, nor in what it was told, nor in any other place of its memory."""
+    secret = "a-signing-secret-" + os.urandom(8).hex()
+    monkeypatch.setenv("MLQ_SECRET", secret)
+    start_worker("nesting:find_in_memory", "nesting:leave_word")
+    marker = "a-value-to-be-found-" + os.urandom(8).hex()
+    key = mlq.wait(mlq.post(marker, functions=["leave_word"]), 20)  # the executor's own MLQ is open
+
+    def found(text: str) -> list[str]:
+        masked = bytes(letter ^ 0x55 for letter in text.encode())
+        return list(mlq.wait(mlq.post(masked, functions=["find_in_memory"]), 60))
+
+    assert found(mlq.namespace) and key, "what it was told is found that way"
+    assert found(secret) == []
+
+
+@pytest.mark.minutes
+def test_stand_ins_leave_when_they_were_idle_for_a_while(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("nesting:nest", "nesting:executor")
+    mlq.wait(mlq.post(4, functions=["nest"]), 30)
+    assert len(executors_of(worker.pid)) == 5
+    wait_until(lambda: len(executors_of(worker.pid)) == 1, seconds=60)
+    assert mlq.wait(mlq.post(0, functions=["executor"]), 20) == "0", "the worker's own has stayed"
+    assert "is replaced" not in worker.log() and "killed" not in worker.log()
+
+
+def executors_of(worker: int) -> list[int]:
+    """Return the processes that a worker has started to run jobs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, parent = int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == worker and b"mlq_cli.worker.child" in (path.parent / "cmdline").read_bytes() and alive(pid):
+                found.append(pid)
+        except OSError:
+            continue
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def await_and_say_so(msg: list[str], ctx: Any) -> Any:
     with Path(path).open("a") as file:
         file.write(f"{os.getpid()} {os.environ.get('MLQ_EXECUTOR')}\n")
     return ctx.block_until_result(other)
+
+
+def say_and_sleep(seconds: float, ctx: Any) -> None:
+    ctx.update_progress("begun")
+    time.sleep(seconds)
 
 
 def await_both(others: list[str], ctx: Any) -> Any:
