@@ -1,0 +1,214 @@
+"""The book of a local run: its jobs, which of them is next, and how they go on when an attempt has ended.
+
+The last is what `finish.lua` and `lib/settle.lua` decide for a queue, by the same rules.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import deque
+from heapq import heappop, heappush
+from itertools import count
+
+from mlq_cli.local.entry import Entry
+from mlq_cli.model.errors import JobNotFound
+from mlq_cli.model.job import State
+from mlq_cli.model.options import PostOptions
+from mlq_cli.model.outcome import Kind, Outcome
+from mlq_cli.model.rules import Rules
+
+KEPT = 10_000  # jobs of bulk posts that have ended and are still known
+KEPT_BYTES = 256 << 20  # of them together
+_JITTER = 0.2  # of a wait, at most added to it by chance
+_FIRST = -(1 << 20)  # before every priority
+
+
+class Book:
+    """All jobs of one local run. Whoever reads or writes it holds `changed`, a condition told of every ending."""
+
+    def __init__(self, rules: Rules, *, patient: bool = True) -> None:
+        """`patient`: whether a time to come is waited for; otherwise it only says who comes first."""
+        self.changed = threading.Condition(threading.RLock())
+        self._rules = rules
+        self._patient = patient
+        self._entries: dict[str, Entry] = {}
+        self._queued: list[tuple[int, int, int, Entry]] = []  # lower is sooner; who is queued no more is passed over
+        self._scheduled: list[tuple[float, int, Entry]] = []
+        self._serial = count()  # so that no two places are alike
+        self._ended: deque[Entry] = deque()  # those that may be forgotten, the oldest first
+        self._ended_bytes = 0
+        self._numbers = 0
+        self.open = 0  # jobs that have not ended
+        self.done = 0  # jobs that have ended
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def post(self, message: bytes, options: PostOptions, own_id: str | None = None, *, lasting: bool = True) -> Entry:
+        """Take a job in. One with an id that exists is that one."""
+        with self.changed:
+            if own_id is not None and own_id in self._entries:
+                return self._entries[own_id]
+            now = time.time()
+            self._numbers += 1
+            entry = Entry(own_id or str(self._numbers), self._numbers, message, options, now, lasting)
+            self._entries[entry.id] = entry
+            self.open += 1
+            due = now + options.delay if options.delay else options.at
+            if due is not None and due > now:
+                self._schedule(entry, due)
+            else:
+                self._queue(entry)
+            self.changed.notify_all()
+            return entry
+
+    def _queue(self, entry: Entry, *, first: bool = False) -> None:
+        entry.state, entry.due_at = State.QUEUED, None
+        band = _FIRST if first else -entry.options.priority
+        heappush(self._queued, (band, entry.number, next(self._serial), entry))
+
+    def _schedule(self, entry: Entry, due: float) -> None:
+        entry.state, entry.due_at = State.SCHEDULED, due
+        heappush(self._scheduled, (due, next(self._serial), entry))
+
+    def hurry(self, entry: Entry) -> None:
+        """Put a queued job before all others: somebody waits for it."""
+        if entry.state is State.QUEUED:
+            self._queue(entry, first=True)
+
+    # --- out -----------------------------------------------------------------------------------------------------------
+    def next(self, worker: str) -> Entry | None:
+        """Return the next job, its attempt begun; None when none is due."""
+        with self.changed:
+            now = time.time()
+            while self._scheduled and (entry := self._scheduled[0][2]):
+                if entry.state is not State.SCHEDULED or entry.due_at != self._scheduled[0][0]:
+                    heappop(self._scheduled)
+                elif entry.due_at <= now or not (self._patient or self._waiting()):
+                    heappop(self._scheduled)
+                    self._queue(entry)
+                else:
+                    break
+            while self._queued:
+                entry = heappop(self._queued)[3]
+                if entry.state is State.QUEUED:
+                    entry.begin(worker, str(int.from_bytes(os.urandom(8)) >> 1), now)
+                    return entry
+            return None
+
+    def _waiting(self) -> bool:
+        """Whether anything is queued."""
+        while self._queued and self._queued[0][3].state is not State.QUEUED:
+            heappop(self._queued)
+        return bool(self._queued)
+
+    def due_in(self) -> float | None:
+        """Return the seconds until the next job is due; 0.0 when one is queued, None when nobody waits."""
+        with self.changed:
+            if self._waiting():
+                return 0.0
+            times = [due for due, _, entry in self._scheduled if entry.state is State.SCHEDULED]
+            return None if not times else max(0.0, min(times) - time.time()) if self._patient else 0.0
+
+    # --- what becomes of attempts --------------------------------------------------------------------------------------
+    def running(self, job_id: str, token: str) -> Entry | None:
+        """Return the job of an attempt; None when that does not run any more."""
+        entry = self._entries.get(job_id)
+        return entry if entry is not None and entry.state is State.RUNNING and entry.token == token else None
+
+    def settle(self, outcome: Outcome, exception: BaseException | None = None) -> None:
+        """Take in how an attempt has ended."""
+        with self.changed:
+            entry = self.running(outcome.id, outcome.token)
+            if entry is None:
+                return
+            now = time.time()
+            entry.exception = exception
+            if outcome.kind == Kind.DONE:
+                entry.short_result = outcome.first[1:].decode() if outcome.first else None
+                entry.result, entry.began_at = outcome.second, now - outcome.seconds
+                entry.error_type = entry.error = entry.traceback = None
+                self._end(entry, State.SUCCEEDED)
+            elif outcome.kind == Kind.LATER:
+                self._schedule(entry, now + float(outcome.first or 1))
+            else:
+                entry.error_type, entry.error = outcome.first.decode(), outcome.second.decode()
+                entry.traceback = outcome.third.decode(errors="replace") or None
+                entry.spent += 1
+                self._try_again(entry, outcome.kind, now)
+            self.changed.notify_all()
+
+    def _try_again(self, entry: Entry, kind: str, now: float) -> None:
+        rules = self._rules
+        if kind == Kind.CRASH:
+            entry.crashes += 1
+            tries, most = entry.crashes, rules.max_crashes
+        elif kind == Kind.ERROR:
+            entry.failures += 1
+            tries, most = entry.failures, rules.retries if entry.options.retries is None else entry.options.retries
+        else:  # for good, or asked for functions that nobody here will ever have
+            tries, most = 1, 0
+        if tries > most:
+            self._end(entry, State.DEAD)
+            return
+        wait: float = min(rules.backoff * 2 ** (tries - 1), rules.backoff_max)
+        self._schedule(entry, now + wait + wait * _JITTER * random.random())
+
+    def give_back(self, job_id: str, token: str) -> None:
+        """Let a job wait again that nobody has begun, or whose executor was taken from under it."""
+        with self.changed:
+            if (entry := self.running(job_id, token)) is not None:
+                self._queue(entry)
+
+    def cancel(self, entry: Entry) -> None:
+        """End a job that has not ended; what its attempt still says does not count."""
+        with self.changed:
+            self._end(entry, State.CANCELED)
+            self.changed.notify_all()
+
+    def _end(self, entry: Entry, state: State) -> None:
+        entry.state, entry.ended_at, entry.due_at = state, time.time(), None
+        self.open -= 1
+        self.done += 1
+        if entry.lasting:
+            return
+        self._ended.append(entry)
+        self._ended_bytes += entry.size
+        while len(self._ended) > KEPT or (self._ended_bytes > KEPT_BYTES and len(self._ended) > 1):
+            self.forget(self._ended[0])
+
+    # --- looking -------------------------------------------------------------------------------------------------------
+    def find(self, job_id: str) -> Entry:
+        """Return a job. Raises JobNotFound."""
+        with self.changed:
+            try:
+                return self._entries[job_id]
+            except KeyError:
+                raise JobNotFound(job_id) from None
+
+    def all(self) -> list[Entry]:
+        """Return the jobs that are known, in the order of posting."""
+        with self.changed:
+            return sorted(self._entries.values(), key=lambda entry: entry.number)
+
+    def position(self, entry: Entry) -> int | None:
+        """Return how many stand before a queued job."""
+        with self.changed:
+            if entry.state is not State.QUEUED:
+                return None
+            before: dict[Entry, int] = {}
+            for *_, each in sorted(self._queued, key=lambda place: place[:3]):
+                if each.state is State.QUEUED:
+                    before.setdefault(each, len(before))
+            return before[entry]
+
+    def forget(self, entry: Entry) -> None:
+        """Know nothing of an ended job any more."""
+        with self.changed:
+            if self._entries.pop(entry.id, None) is not None and not entry.lasting:
+                if self._ended[0] is entry:
+                    self._ended.popleft()
+                else:
+                    self._ended.remove(entry)
+                self._ended_bytes -= entry.size
