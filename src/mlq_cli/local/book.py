@@ -5,7 +5,6 @@ The last is what `finish.lua` and `lib/settle.lua` decide for a queue, by the sa
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -13,7 +12,7 @@ from collections import deque
 from heapq import heappop, heappush
 from itertools import count
 
-from mlq_cli.local.entry import Entry
+from mlq_cli.local.entry import Entry, new_token
 from mlq_cli.model.errors import JobNotFound
 from mlq_cli.model.job import State
 from mlq_cli.model.options import PostOptions
@@ -43,6 +42,7 @@ class Book:
         self._numbers = 0
         self.open = 0  # jobs that have not ended
         self.done = 0  # jobs that have ended
+        self.bytes = 0  # that all of them take, about
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def post(self, message: bytes, options: PostOptions, own_id: str | None = None, *, lasting: bool = True) -> Entry:
@@ -55,6 +55,7 @@ class Book:
             entry = Entry(own_id or str(self._numbers), self._numbers, message, options, now, lasting)
             self._entries[entry.id] = entry
             self.open += 1
+            self.bytes += entry.size
             due = now + options.delay if options.delay else options.at
             if due is not None and due > now:
                 self._schedule(entry, due)
@@ -78,8 +79,8 @@ class Book:
             self._queue(entry, first=True)
 
     # --- out -----------------------------------------------------------------------------------------------------------
-    def next(self, worker: str) -> Entry | None:
-        """Return the next job, its attempt begun; None when none is due."""
+    def next(self, worker: str, token: str | None = None) -> Entry | None:
+        """Return the next job, its attempt begun under this token or one of its own; None when none is due."""
         with self.changed:
             now = time.time()
             while self._scheduled and (entry := self._scheduled[0][2]):
@@ -93,7 +94,7 @@ class Book:
             while self._queued:
                 entry = heappop(self._queued)[3]
                 if entry.state is State.QUEUED:
-                    entry.begin(worker, str(int.from_bytes(os.urandom(8)) >> 1), now)
+                    entry.begin(worker, token or new_token(), now)
                     return entry
             return None
 
@@ -124,6 +125,7 @@ class Book:
             if entry is None:
                 return
             now = time.time()
+            self.bytes -= entry.size
             entry.exception = exception
             if outcome.kind == Kind.DONE:
                 entry.short_result = outcome.first[1:].decode() if outcome.first else None
@@ -137,6 +139,7 @@ class Book:
                 entry.traceback = outcome.third.decode(errors="replace") or None
                 entry.spent += 1
                 self._try_again(entry, outcome.kind, now)
+            self.bytes += entry.size
             self.changed.notify_all()
 
     def _try_again(self, entry: Entry, kind: str, now: float) -> None:
@@ -206,7 +209,10 @@ class Book:
     def forget(self, entry: Entry) -> None:
         """Know nothing of an ended job any more."""
         with self.changed:
-            if self._entries.pop(entry.id, None) is not None and not entry.lasting:
+            if self._entries.pop(entry.id, None) is None:
+                return
+            self.bytes -= entry.size
+            if not entry.lasting:
                 if self._ended[0] is entry:
                     self._ended.popleft()
                 else:

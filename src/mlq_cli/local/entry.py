@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,11 @@ from mlq_cli.model.options import PostOptions
 from mlq_cli.model.values import pack, unpack
 
 PARTS = 10_000  # of what a job emits, the newest are kept
+
+
+def new_token() -> str:
+    """Return a random token for an attempt."""
+    return str(int.from_bytes(os.urandom(8)) >> 1)
 
 
 @dataclass(slots=True, eq=False)

@@ -7,22 +7,22 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import FrameType
 from typing import Any
 
 from mlq_cli.local.book import Book
 from mlq_cli.local.entry import Entry
-from mlq_cli.model.errors import Misuse
-from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.worker.attempts import Answer, Attempts
-from mlq_cli.worker.context import Job, jobs_in
+from mlq_cli.worker.context import Job, Voice, jobs_in
 from mlq_cli.worker.listeners import Listener
 
 
 class Overrun(BaseException):
-    """Raised in a listener that runs longer than it may."""
+    """Raised in a listener that runs longer than it may; each attempt has its own."""
 
 
 class Inline:
@@ -35,7 +35,6 @@ class Inline:
         self._timeout = timeout
         self._setup: Callable[[], Any] | None = None
         self.attempts = _Attempts(worker, limit, self)
-        self.depth = 0  # jobs that run, each waiting for the next
 
     def prepare(self, listeners: list[Listener], setup: Callable[[], Any] | None) -> None:
         """Say what runs; `setup` is called before the first job."""
@@ -78,18 +77,12 @@ class Inline:
             setup, self._setup = self._setup, None
             setup()
         (values,) = jobs_in(entry.frame())
-        limit = entry.options.timeout or self._timeout
-        self.depth += 1
         try:
-            answer = self.attempts.run_within(values, limit)
+            answer, exception = self.attempts.run_within(values, entry.options.timeout or self._timeout)
         except BaseException:
             self._book.give_back(entry.id, entry.token)
             raise
-        finally:
-            self.depth -= 1
-            enter(0 if not self.depth else entry.options.generation)
         kind, job_id, token, *rest = answer
-        exception, self.attempts.exception = self.attempts.exception, None
         self._book.settle(Outcome(job_id, token, kind, *rest), exception)
 
     def drop(self, entry: Entry) -> None:
@@ -102,31 +95,56 @@ class Inline:
 class _Attempts(Attempts):
     """Attempts that keep what was raised, and do not take for an outcome what is meant for the caller."""
 
-    exception: BaseException | None = None
+    def __init__(self, worker: str, limit: int | None, voice: Voice) -> None:
+        super().__init__(worker, limit, voice)
+        self._exception: BaseException | None = None
+        self._overruns: list[Overrun] = []  # of the jobs that run, each of which waits for the next
 
-    def run_within(self, values: list[Any], limit: float | None) -> Answer:
-        """Run one attempt; what takes longer than so many seconds has failed, though it may be known late."""
+    def run_within(self, values: list[Any], limit: float | None) -> tuple[Answer, BaseException | None]:
+        """Run one attempt and return how it ended, and what was raised.
+
+        What takes longer than so many seconds has failed, though that may be known only when it returns.
+        """
+        overrun = Overrun()
+        self._overruns.append(overrun)
+        self._exception = None
         began = time.monotonic()
-        with _alarm(limit):
-            answer = self.run(values, began)
+        try:
+            with _alarm(limit, overrun):
+                answer = self._run(values, began)
+        except Overrun as error:
+            if error is not overrun:
+                raise  # of the job that waits for this one
+            answer = ("", values[0].decode(), values[8].decode(), time.monotonic() - began, b"", b"", b"")
+        finally:
+            self._overruns.pop()
+        exception, self._exception = self._exception, None
         if limit is None or answer[3] <= limit:
-            return answer
-        self.exception = None
+            return answer, exception
         text = f"it ran longer than its timeout of {limit:g} s"
-        return (Kind.ERROR.value, answer[1], answer[2], answer[3], b"JobTimeout", text.encode(), b"")
+        return (Kind.ERROR.value, *answer[1:4], b"JobTimeout", text.encode(), b""), None
+
+    def _run(self, values: list[Any], began: float) -> Answer:
+        context = copy_context()  # the caller's own is not changed
+        if any(listener.is_async for listener in self.listeners) and _loop_runs():
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(context.run, self.run, values, began).result()
+        return context.run(self.run, values, began)
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
         if isinstance(error, (KeyboardInterrupt, bdb.BdbQuit)):
             raise error
-        self.exception = error
+        if isinstance(error, Overrun) and error is not self._overruns[-1]:
+            raise error
+        self._exception = error
         return super()._failed(job, error, began)
 
 
 @contextmanager
-def _alarm(seconds: float | None) -> Iterator[None]:
-    """Raise Overrun in this block after so many seconds, where a signal can: in the main thread, if nobody uses it.
+def _alarm(seconds: float | None, overrun: Overrun) -> Iterator[None]:
+    """Raise this in the block after so many seconds, where a signal can: in the main thread, if nobody else uses it.
 
-    Elsewhere, and in C code, nothing interrupts; that it took too long is known afterwards all the same.
+    Elsewhere, and in C code, nothing interrupts.
     """
     usable = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
     if seconds is None or not usable:
@@ -134,30 +152,23 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         return
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise Overrun(f"it ran longer than its timeout of {seconds:g} s")
+        raise overrun
 
     signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
-    except Overrun:  # it came when the listener had returned just before
-        pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def needs_no_loop() -> bool:
-    """Whether an async listener can be run in this thread: no event loop runs here, as one does in a notebook."""
+def _loop_runs() -> bool:
+    """Whether an event loop runs in this thread, as one does in a notebook: no other can."""
     import asyncio
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return True
-    return False
-
-
-def refuse_nothing() -> Misuse:
-    """Return what to raise where a local run has no function."""
-    return Misuse("a local run needs a function", hint="MLQ.local(function), or its create_listener")
+        return False
+    return True
