@@ -10,6 +10,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     │  └─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
     ├─ JobNotFound (KeyError)       exit 3    404
     ├─ NoToken                      exit 3    404   no access token of this id
+    ├─ DataNotFound (KeyError)      exit 3    404   nothing is stored under this key
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
     ├─ JobFailed                    exit 5    424   the job is dead
     ├─ JobCanceled                  exit 6    410
@@ -91,6 +92,17 @@ class NoToken(MlqError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no token {key_id}", hint="mlq token list shows the ids")
+
+
+class DataNotFound(MlqError, KeyError):
+    """Nothing is stored under this key, or not any more."""
+
+    exit_code = 3
+    http_status = 404
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"nothing is stored under {key!r}", hint="it may have expired, see store_data(…, expiry=…)")
+        self.key = key
 
 
 class WaitTimeout(MlqError, TimeoutError):

@@ -29,6 +29,7 @@ from mlq_cli.worker.context import Job, jobs_in
 from mlq_cli.worker.line import Receiver, wait_for
 from mlq_cli.worker.listeners import find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
+from mlq_cli.worker.reach import Reach
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
 from mlq_cli.worker.surroundings import Surroundings
 
@@ -52,6 +53,7 @@ class Executing:
         self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
+        self.reach = Reach(settings.get("profile"), self)
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
@@ -85,6 +87,7 @@ class Executing:
         else:
             self.tell(("ready", os.getpid(), 1))
             self._run_each()
+        self.reach.close()
 
     def _noted(self, number: int) -> None:
         """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""

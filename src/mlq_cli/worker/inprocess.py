@@ -115,7 +115,7 @@ class Listening:
         profile = mlq.profile
         outbox = Outbox()
         options = WorkerOptions(("in:process",), timeout=profile.worker.timeout)
-        settings = executor_settings(name, options, profile.limits.result)
+        settings = executor_settings(name, options, profile.limits.result, profile)
         lanes = [
             Lane("jobs", options.queues, self._host, settings, outbox, size=1, timeout=options.timeout),
             callback_lane(mlq, name, outbox),
