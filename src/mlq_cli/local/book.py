@@ -9,6 +9,8 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
 
@@ -18,6 +20,7 @@ from mlq_cli.model.job import State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.store.waits import refusal
 
 KEPT = 10_000  # jobs of bulk posts that have ended and are still known
 KEPT_BYTES = 256 << 20  # of them together
@@ -37,6 +40,7 @@ class Book:
         self._queued: list[tuple[int, int, int, Entry]] = []  # lower is sooner; who is queued no more is passed over
         self._scheduled: list[tuple[float, int, Entry]] = []
         self._serial = count()  # so that no two places are alike
+        self._waits: list[tuple[str, str]] = []  # of a running job for another one
         self._ended: deque[Entry] = deque()  # those that may be forgotten, the oldest first
         self._ended_bytes = 0
         self._numbers = 0
@@ -73,12 +77,36 @@ class Book:
         entry.state, entry.due_at = State.SCHEDULED, due
         heappush(self._scheduled, (due, next(self._serial), entry))
 
-    def hurry(self, entry: Entry) -> None:
-        """Put a queued job before all others: somebody waits for it."""
-        if entry.state is State.QUEUED:
-            self._queue(entry, first=True)
+    # --- waits of jobs for each other --------------------------------------------------------------------------------
+    @contextmanager
+    def wait_of(self, job_id: str, other_id: str) -> Iterator[Entry]:
+        """Note in this block that a running job waits for another one, which comes first from now on.
 
-    # --- out -----------------------------------------------------------------------------------------------------------
+        Raises JobNotFound; Refused when the other one waits for this job.
+        """
+        with self.changed:
+            other = self.find(other_id)
+            if not other.state.terminal and (way := self._way(other_id, job_id)):
+                raise refusal(job_id, other_id, "cycle", way)
+            self._waits.append((job_id, other_id))
+            if other.state is State.QUEUED:
+                self._queue(other, first=True)
+        try:
+            yield other
+        finally:
+            with self.changed:
+                self._waits.remove((job_id, other_id))
+
+    def _way(self, begin: str, end: str, seen: frozenset[str] = frozenset()) -> list[str]:
+        """Return the jobs by way of which one waits for another, both included; none when it does not."""
+        if begin == end:
+            return [end]
+        ways = (
+            self._way(other, end, seen | {begin}) for job, other in self._waits if job == begin and other not in seen
+        )
+        return next(([begin, *way] for way in ways if way), [])
+
+    # --- out ---------------------------------------------------------------------------------------------------------
     def next(self, worker: str, token: str | None = None) -> Entry | None:
         """Return the next job, its attempt begun under this token or one of its own; None when none is due."""
         with self.changed:
@@ -98,6 +126,16 @@ class Book:
                     return entry
             return None
 
+    def take(self, entry: Entry, worker: str) -> bool:
+        """Begin an attempt of this job, whoever else waits; False when it is not its time."""
+        with self.changed:
+            now = time.time()
+            due = entry.state is State.SCHEDULED and (not self._patient or (entry.due_at or 0.0) <= now)
+            if entry.state is not State.QUEUED and not due:
+                return False
+            entry.begin(worker, new_token(), now)
+            return True
+
     def _waiting(self) -> bool:
         """Whether anything is queued."""
         while self._queued and self._queued[0][3].state is not State.QUEUED:
@@ -112,7 +150,7 @@ class Book:
             times = [due for due, _, entry in self._scheduled if entry.state is State.SCHEDULED]
             return None if not times else max(0.0, min(times) - time.time()) if self._patient else 0.0
 
-    # --- what becomes of attempts --------------------------------------------------------------------------------------
+    # --- what becomes of attempts ------------------------------------------------------------------------------------
     def running(self, job_id: str, token: str) -> Entry | None:
         """Return the job of an attempt; None when that does not run any more."""
         entry = self._entries.get(job_id)
@@ -181,7 +219,7 @@ class Book:
         while len(self._ended) > KEPT or (self._ended_bytes > KEPT_BYTES and len(self._ended) > 1):
             self.forget(self._ended[0])
 
-    # --- looking -------------------------------------------------------------------------------------------------------
+    # --- looking -----------------------------------------------------------------------------------------------------
     def find(self, job_id: str) -> Entry:
         """Return a job. Raises JobNotFound."""
         with self.changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bdb
+import logging
 import signal
 import threading
 import time
@@ -15,10 +16,15 @@ from typing import Any
 
 from mlq_cli.local.book import Book
 from mlq_cli.local.entry import Entry
+from mlq_cli.model.errors import Refused
+from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.worker.attempts import Answer, Attempts
-from mlq_cli.worker.context import Job, Voice, jobs_in
+from mlq_cli.worker.context import Job, Reaching, Voice, jobs_in
+from mlq_cli.worker.failure import first_line
 from mlq_cli.worker.listeners import Listener
+
+log = logging.getLogger("mlq.worker")
 
 
 class Overrun(BaseException):
@@ -28,9 +34,10 @@ class Overrun(BaseException):
 class Inline:
     """Runs one job after the other, each to its end, in the thread that asks for it."""
 
-    def __init__(self, book: Book, worker: str, limit: int | None, timeout: float | None) -> None:
+    def __init__(self, book: Book, reach: Reaching, worker: str, limit: int | None, timeout: float | None) -> None:
         """`limit`: bytes of a result; `timeout`: seconds of an attempt, for jobs that say nothing."""
         self._book = book
+        self.reach = reach
         self._worker = worker
         self._timeout = timeout
         self._setup: Callable[[], Any] | None = None
@@ -41,7 +48,7 @@ class Inline:
         self.attempts.listeners = listeners
         self._setup = setup
 
-    # --- what listeners say --------------------------------------------------------------------------------------------
+    # --- what listeners say ------------------------------------------------------------------------------------------
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Take in progress."""
         match frame:
@@ -58,7 +65,7 @@ class Inline:
                 entry.parts.append(packed)
                 entry.emitted += 1
 
-    # --- running -------------------------------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------------------------------
     def work(self, done: Callable[[], bool], deadline: float | None = None) -> None:
         """Run jobs until `done`, until none is left, or until the deadline (by time.monotonic) is over."""
         while not done() and (deadline is None or time.monotonic() < deadline):
@@ -71,6 +78,20 @@ class Inline:
                 return
             time.sleep(due if deadline is None else max(0.0, min(due, deadline - time.monotonic())))
 
+    def finish(self, entry: Entry, deadline: float | None = None) -> None:
+        """Run this job and no other until it has ended: another job, further up, waits for it.
+
+        Raises Refused when it runs already, for then it is further up too.
+        """
+        while not entry.state.terminal and (deadline is None or time.monotonic() < deadline):
+            if self._book.take(entry, self._worker):
+                self.run(entry)
+            elif entry.state is State.RUNNING:
+                raise Refused(f"job {entry.id} runs already, and waits", hint="it goes on when this one has ended")
+            else:
+                due = max(0.0, (entry.due_at or 0.0) - time.time())
+                time.sleep(due if deadline is None else max(0.0, min(due, deadline - time.monotonic())))
+
     def run(self, entry: Entry) -> None:
         """Run the attempt of a job that has begun, and settle it. Ctrl-C and the debugger's `q` come through."""
         if self._setup is not None:
@@ -82,13 +103,19 @@ class Inline:
         except BaseException:
             self._book.give_back(entry.id, entry.token)
             raise
-        kind, job_id, token, *rest = answer
-        self._book.settle(Outcome(job_id, token, kind, *rest), exception)
+        kind, job_id, token, seconds, *texts = answer
+        outcome = Outcome(job_id, token, kind, seconds, *texts)
+        if kind in (Kind.ERROR, Kind.FINAL):
+            log.warning("job %s failed: %s: %s", job_id, outcome.first.decode(), first_line(outcome.second))
+        self._book.settle(outcome, exception)
 
     def drop(self, entry: Entry) -> None:
         """Nothing runs beside the caller, so there is nothing to end."""
 
-    def close(self) -> None:
+    def wake(self) -> None:
+        """Nobody sleeps."""
+
+    def close(self, *, hurried: bool = False) -> None:
         """There is nothing to close."""
 
 
@@ -146,7 +173,9 @@ def _alarm(seconds: float | None, overrun: Overrun) -> Iterator[None]:
 
     Elsewhere, and in C code, nothing interrupts.
     """
-    usable = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    usable = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    )
     if seconds is None or not usable:
         yield
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,25 +16,27 @@ from mlq_cli.bulk import Ids, processes
 from mlq_cli.local.book import Book
 from mlq_cli.local.entry import Entry
 from mlq_cli.local.inline import Inline
-from mlq_cli.model.errors import JobFailed, Misuse, Refused, WaitTimeout, WrongState
+from mlq_cli.local.kept import Kept
+from mlq_cli.local.looking import Looking, result_or_failure
+from mlq_cli.local.reach import LocalReach
+from mlq_cli.local.stream import each
+from mlq_cli.model.errors import Misuse, Refused, WaitTimeout, WrongState
 from mlq_cli.model.generation import next_generation
-from mlq_cli.model.job import WAITING, Record, State, check_own_id, progress_of, result_of
+from mlq_cli.model.job import Record, State, check_own_id
 from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.progress_bar import progress_bar
-from mlq_cli.worker.listeners import find, listener_of
+from mlq_cli.worker.listeners import Listener, find, import_from, listener_of
 
-F = TypeVar("F", bound=Callable[..., Any])
 Function = Callable[..., Any] | str
+F = TypeVar("F", bound=Callable[..., Any] | str)
 
 AHEAD = 400  # jobs of a bulk run that each executor may be ahead of the first one that has not ended
-HELD_BYTES = 64 << 20  # of messages and results, above which no more messages are drawn
-NOTHING_NOW = 0.05  # seconds between two looks at messages of which none is there right now
 
 
-class Local:
+class Local(Looking):
     """Jobs without a server. Posted ones wait until `run`, `wait` or the end of a `with` block runs them."""
 
     def __init__(
@@ -55,33 +57,38 @@ class Local:
         self.profile = load() if profile is None else profile
         worker = self.profile.worker
         rules = rules_of(self.profile)
-        self._book = Book(rules if retries is None else replace(rules, retries=retries), patient=patient)
+        self.book = Book(rules if retries is None else replace(rules, retries=retries), patient=patient)
         self._functions: list[Function] = []
         self._setup = setup
         self._timeout = worker.timeout if timeout is None else timeout
         self._memory_limit = worker.memory_limit if memory_limit is None else memory_limit
         self._paths = paths
         self._size = 0 if parallel == 1 and parallel is not True else processes(parallel)  # executors; 0: inline
+        self._ahead = max(1, self._size * AHEAD)
         self._progress = progress
         self._callbacks = callbacks
         self._worker = f"local-{os.getpid()}"
+        self._kept = Kept(self.profile)
         self._runner_made: Any = None
+        if paths and not self._size:
+            import_from(paths)
         for function in functions:
             self.create_listener(function)
 
-    # --- functions -----------------------------------------------------------------------------------------------------
+    # --- functions ---------------------------------------------------------------------------------------------------
     def create_listener(self, function: F) -> F:
         """Run this function too, for every message, in order. Returns it, so it is a decorator."""
-        listener_of(find(function) if isinstance(function, str) else function)  # Misuse comes now, and here
-        self._change([*(each for each in self._functions if each is not function), function])
+        if not self._size or not isinstance(function, str):  # what only executors run is not imported here
+            listener_of(_found(function))  # Misuse comes now
+        self._change([*(known for known in self._functions if known is not function), function])
         return function
 
     def remove_listener(self, function: Callable[..., Any]) -> bool:
         """Run a function no more, found by itself or by its name. Returns whether it was there."""
         name = getattr(function, "__name__", None)
-        same = [each for each in self._functions if each is function]
-        same = same or [each for each in self._functions if getattr(each, "__name__", "") == name]
-        self._change([each for each in self._functions if each not in same])
+        same = [known for known in self._functions if known is function]
+        same = same or [known for known in self._functions if getattr(known, "__name__", "") == name]
+        self._change([known for known in self._functions if known not in same])
         return bool(same)
 
     def _change(self, functions: list[Function]) -> None:
@@ -90,29 +97,31 @@ class Local:
             self._let_go(hurried=False)
         self._functions = functions
         if isinstance(self._runner_made, Inline):
-            self._runner_made.attempts.listeners = [listener_of(_found(each)) for each in functions]
+            self._runner_made.attempts.listeners = self._listeners()
+
+    def _listeners(self) -> list[Listener]:
+        return [listener_of(_found(function)) for function in self._functions]
 
     @property
-    def _runner(self) -> Any:
+    def runner(self) -> Any:
         """What runs the jobs; made when that is first needed."""
         if self._runner_made is None:
             if self._size:
                 from mlq_cli.local.crew import crew
 
                 self._runner_made = crew(
-                    self._book, self._worker, self._functions, self._setup, self._paths, size=self._size,
+                    self, self._functions, self._setup, self._paths, worker=self._worker, size=self._size,
                     limit=self.profile.limits.result, timeout=self._timeout, memory_limit=self._memory_limit,
                 )  # fmt: skip
-                # Not by __del__, which a listener's own reference to us may put off for ever.
                 weakref.finalize(self, self._runner_made.close, hurried=True)
             else:
-                inline = Inline(self._book, self._worker, self.profile.limits.result, self._timeout)
+                inline = Inline(self.book, LocalReach(self), self._worker, self.profile.limits.result, self._timeout)
                 setup = None if self._setup is None else _found(self._setup)
-                inline.prepare([listener_of(_found(each)) for each in self._functions], setup)
+                inline.prepare(self._listeners(), setup)
                 self._runner_made = inline
         return self._runner_made
 
-    # --- posting -------------------------------------------------------------------------------------------------------
+    # --- posting -----------------------------------------------------------------------------------------------------
     def post(
         self,
         msg: Any,
@@ -129,7 +138,7 @@ class Local:
         """
         wanted = self._options(callback, functions, options)
         message = pack(msg, limit=self.profile.limits.message)
-        entry = self._book.post(message, wanted, None if id is None else check_own_id(id))
+        entry = self.book.post(message, wanted, None if id is None else check_own_id(id))
         return entry.id
 
     def post_many(
@@ -151,7 +160,7 @@ class Local:
         ids = Ids()
         wanted = self._options(callback, functions, options)
         with self._bar(progress, total, msgs) as advance:
-            for entry in self._each(self._packed(msgs), wanted, forget=False):
+            for entry in each(self, self._packed(msgs), wanted, ahead=self._ahead, forget=False):
                 ids.add([entry.id])
                 advance(len(ids))
         return ids
@@ -165,18 +174,32 @@ class Local:
         that were drawn behind it are canceled.
         """
         for record in self.records(msgs, total, progress, **options):
-            yield self._result_of(record)
+            yield result_or_failure(record)
 
     def records(
         self, msgs: Iterable[Any], total: int | None = None, progress: bool | None = None, **options: Any
     ) -> Iterator[Record]:
         """The same, but yield the records, of those that have failed too."""
+        with self._bar(progress, total, msgs) as advance:
+            for done, record in enumerate(self.records_of(self._packed(msgs), **options), 1):
+                advance(done)
+                yield record
+
+    def records_of(self, messages: Iterator[bytes | None], **options: Any) -> Iterator[Record]:
+        """The same for messages that are packed already; None among them: there is none right now."""
         callback, functions = options.pop("callback", None), options.pop("functions", None)
         wanted = self._options(callback, functions, options)
-        with self._bar(progress, total, msgs) as advance:
-            for done, entry in enumerate(self._each(self._packed(msgs), wanted, forget=True), 1):
-                advance(done)
-                yield entry.record()
+        for entry in each(self, messages, wanted, ahead=self._ahead, forget=True):
+            yield entry.record()
+
+    def post_from_job(
+        self, msg: Any, callback: str | None = None, functions: Sequence[str] | None = None, **options: Any
+    ) -> str:
+        """Take in what a job posts, which is known as long as jobs of bulk posts are."""
+        own = options.pop("id", None)
+        wanted = self._options(callback, functions, options)
+        message = pack(msg, limit=self.profile.limits.message)
+        return self.book.post(message, wanted, None if own is None else check_own_id(own), lasting=False).id
 
     def _packed(self, msgs: Iterable[Any]) -> Iterator[bytes | None]:
         return (pack(msg, limit=self.profile.limits.message) for msg in msgs)
@@ -201,50 +224,10 @@ class Local:
         with progress_bar(self._progress if wanted is None else wanted, total, "running") as advance:
             yield advance
 
-    def _each(self, messages: Iterator[bytes | None], options: PostOptions, *, forget: bool) -> Iterator[Entry]:
-        """Run messages and yield their jobs in order. None of them says that there is no message right now.
-
-        What drawing one raises is raised when those before it have ended.
-        """
-        runner, book = self._runner, self._book
-        ahead = max(1, self._size * AHEAD)
-        begun: deque[Entry] = deque()
-        error: Exception | None = None
-        drawing = True
-        try:
-            while drawing or begun:
-                waiting = False
-                while drawing and not waiting and len(begun) < ahead and (not begun or book.bytes < HELD_BYTES):
-                    try:
-                        message = next(messages, b"")
-                    except Exception as raised:  # noqa: BLE001  raised below
-                        error, message = raised, b""
-                    if message:
-                        begun.append(book.post(message, options, lasting=False))
-                        runner.wake()
-                        waiting = begun[0].state.terminal
-                    else:
-                        drawing, waiting = message is None, True
-                if begun:
-                    deadline = time.monotonic() + NOTHING_NOW if drawing and waiting else None
-                    runner.work(lambda: begun[0].state.terminal, deadline)
-                    while begun and begun[0].state.terminal:
-                        entry = begun.popleft()
-                        if forget:
-                            book.forget(entry)
-                        yield entry
-                elif drawing:
-                    time.sleep(NOTHING_NOW)
-            if error is not None:
-                raise error
-        finally:
-            for entry in begun:
-                self._cancel(entry)
-
-    # --- running -------------------------------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------------------------------
     def run(self) -> int:
         """Run all that waits, and return how many jobs have ended meanwhile."""
-        book, before = self._book, self._book.done
+        book, before = self.book, self.book.done
         if not book.open:
             return 0
         with progress_bar(self._progress, book.open, "running") as advance:
@@ -253,7 +236,7 @@ class Local:
                 advance(book.done - before)
                 return not book.open
 
-            self._runner.work(finished)
+            self.runner.work(finished)
         return book.done - before
 
     def wait(self, job_id: str | int, timeout: float | None = None) -> Any:
@@ -268,9 +251,9 @@ class Local:
 
     def wait_ended(self, job_id: str, timeout: float | None = None) -> None:
         """Run what waits until this job has ended, however."""
-        entry = self._book.find(job_id)
+        entry = self.book.find(job_id)
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._runner.work(lambda: entry.state.terminal, deadline)
+        self.runner.work(lambda: entry.state.terminal, deadline)
         if not entry.state.terminal:
             if deadline is None or time.monotonic() < deadline:
                 raise Refused(f"job {job_id} waits for itself", hint="it runs already, further up")
@@ -281,13 +264,13 @@ class Local:
 
         Of another attempt they begin anew.
         """
-        entry = self._book.find(str(job_id))
+        entry = self.book.find(str(job_id))
         deadline = None if timeout is None else time.monotonic() + timeout
         token, given = entry.token, 0
         ended = False
         while not ended:
-            self._runner.work(lambda: entry.state.terminal or entry.emitted > given, deadline)
-            with self._book.changed:
+            self.runner.work(partial(_news, entry, given), deadline)
+            with self.book.changed:
                 ended = entry.state.terminal
                 if entry.token != token:
                     token, given = entry.token, 0
@@ -298,73 +281,38 @@ class Local:
                 raise WaitTimeout(f"job {job_id} has not ended in time")
         self.get_result(job_id)
 
-    # --- looking -------------------------------------------------------------------------------------------------------
-    def get_job(self, job_id: str | int) -> Record:
-        """Return the record of a job, as a queue would. Raises JobNotFound, which is also a KeyError."""
-        with self._book.changed:
-            entry = self._book.find(str(job_id))
-            return entry.record(self._book.position(entry))
+    # --- values that jobs leave for each other -----------------------------------------------------------------------
+    def store_data(self, data: Any, key: str | None = None, expiry: float | None = None) -> str:
+        """Keep a value for the jobs of this run, as `MLQ.store_data` does for those of a namespace."""
+        return self._kept.store_data(data, key, expiry)
 
-    def get_jobs(self, job_ids: Iterable[str | int]) -> list[Record | None]:
-        """Return the records of many jobs, None for those that do not exist."""
-        known = {entry.id: entry for entry in self._book.all()}
-        found = (known.get(str(job_id)) for job_id in job_ids)
-        return [None if entry is None else entry.record() for entry in found]
+    def fetch_data(self, key: str) -> Any:
+        """Return what is kept under a key. Raises DataNotFound."""
+        return self._kept.fetch_data(key)
 
-    def list_jobs(self, *, states: Iterable[State] | None = None, limit: int = 50) -> list[Record]:
-        """Return records of jobs, the newest first, at most `limit`."""
-        wanted = set(states or State)
-        newest = [entry for entry in reversed(self._book.all()) if entry.state in wanted]
-        return [entry.record() for entry in newest[:limit]]
-
-    @property
-    def failed(self) -> list[Record]:
-        """The jobs that have failed for good, as far as they are known."""
-        return [entry.record() for entry in self._book.all() if entry.state is State.DEAD]
-
-    def get_result(self, job_id: str | int) -> Any:
-        """Return the full result, None while there is none. Raises JobNotFound, JobFailed, JobCanceled."""
-        return self._result_of(self.get_job(job_id), self._book.find(str(job_id)).exception)
-
-    def _result_of(self, record: Record, cause: BaseException | None = None) -> Any:
-        try:
-            return result_of(record)
-        except JobFailed as error:
-            error.hint = None  # there is no dead-letter queue to look into
-            if cause is None and error.traceback:
-                error.add_note(error.traceback.rstrip())
-            raise error from cause
-
-    def get_progress(self, job_id: str | int) -> Any:
-        """Return what a running listener said last, or how the job stands, in the words of `MLQ.get_progress`."""
-        return progress_of(self.get_job(job_id))
-
-    def job_count(self) -> int:
-        """Return how many jobs wait."""
-        return sum(entry.state in WAITING for entry in self._book.all())
-
-    # --- changing ------------------------------------------------------------------------------------------------------
+    # --- changing ----------------------------------------------------------------------------------------------------
     def cancel(self, *job_ids: str | int) -> None:
         """Cancel jobs; the executor of a running one is killed. Raises JobNotFound, WrongState."""
         for job_id in job_ids:
-            entry = self._book.find(str(job_id))
+            entry = self.book.find(str(job_id))
             if entry.state.terminal:
                 raise WrongState(entry.id, entry.state.value, wanted="waiting or running")
-            self._cancel(entry)
+            self.cancel_entry(entry)
 
-    def _cancel(self, entry: Entry) -> None:
-        with self._book.changed:
+    def cancel_entry(self, entry: Entry) -> None:
+        """Cancel a job unless it has ended."""
+        with self.book.changed:
             if entry.state.terminal:
                 return
             running = entry.state is State.RUNNING
-            self._book.cancel(entry)
+            self.book.cancel(entry)
         if running:
-            self._runner.drop(entry)
+            self.runner.drop(entry)
 
-    # --- the end -------------------------------------------------------------------------------------------------------
+    # --- the end -----------------------------------------------------------------------------------------------------
     def close(self) -> None:
         """End the executors; what still waits is not run."""
-        self._let_go(hurried=bool(self._book.open))
+        self._let_go(hurried=bool(self.book.open))
 
     def _let_go(self, *, hurried: bool) -> None:
         runner, self._runner_made = self._runner_made, None
@@ -388,8 +336,13 @@ class Local:
             self.close()
 
     def __repr__(self) -> str:
-        names = ", ".join(each if isinstance(each, str) else getattr(each, "__name__", "?") for each in self._functions)
-        return f"<local {names or 'without a function'}: {self._book.open} open, {self._book.done} ended>"
+        names = ", ".join(getattr(known, "__name__", str(known)) for known in self._functions)
+        return f"<local {names or 'without a function'}: {self.book.open} open, {self.book.done} ended>"
+
+
+def _news(entry: Entry, given: int) -> bool:
+    """Whether there is more of a job than so many parts."""
+    return entry.state.terminal or entry.emitted > given
 
 
 def _found(function: Function) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
 """Jobs run in executors of their own: the processes of a worker's lane, with the book in place of Redis.
 
-    book ──claimed──▶ Lane ──▶ executors          crashes, timeouts and memory limits are the lane's matter, as in a worker
-      ▲                │
-      └─── outbox ◀────┘                          which nobody sends: each turn it is read into the book
+book ──claimed──▶ Lane ──▶ executors          crashes, timeouts and memory limits are the lane's matter, as in a worker
+  ▲                │
+  └─── outbox ◀────┘                          which nobody sends: each turn it is read into the book
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from mlq_cli.local.answering import Answering
 from mlq_cli.local.book import Book
 from mlq_cli.local.entry import Entry, new_token
 from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.ears import Ears
+from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.memory import WATCHED, MemoryLimit
 from mlq_cli.worker.outbox import Outbox
@@ -35,6 +37,7 @@ class Processes:
     def __init__(
         self,
         book: Book,
+        answering: Answering,
         worker: str,
         settings: dict[str, Any],
         *,
@@ -48,7 +51,10 @@ class Processes:
         self._outbox = Outbox()
         memory = MemoryLimit(memory_limit) if memory_limit and WATCHED else None
         hosts = process_hosts(worker)
-        self._lane = Lane("jobs", (), hosts, settings, self._outbox, size=size, timeout=timeout, memory=memory)
+        self._answering = answering
+        self._lane = _Lane(
+            answering, "jobs", (), hosts, settings, self._outbox, size=size, timeout=timeout, memory=memory
+        )
         self._selector = selectors.DefaultSelector()
         self._ears = Ears(self._selector)
         self._lane.staff.on_hire = partial(self._ears.hired, self._lane)
@@ -62,7 +68,7 @@ class Processes:
         self._error: BaseException | None = None  # that has ended the thread
         self._stopping = self._hurried = self._closed = False
 
-    # --- from the caller's threads -------------------------------------------------------------------------------------
+    # --- from the caller's threads -----------------------------------------------------------------------------------
     def work(self, done: Callable[[], bool], deadline: float | None = None) -> None:
         """Wait until `done`, until no job is open, or until the deadline (by time.monotonic) is over.
 
@@ -100,12 +106,13 @@ class Processes:
         self._stopping, self._hurried = True, hurried
         self.wake()
         if self._thread is not None:
-            self._thread.join()
+            if self._thread is not threading.current_thread():
+                self._thread.join()
             self._thread = None
         elif not self._closed:
             self._end()
 
-    # --- the thread ----------------------------------------------------------------------------------------------------
+    # --- the thread --------------------------------------------------------------------------------------------------
     def _run(self) -> None:
         try:
             while not self._stopping:
@@ -115,6 +122,7 @@ class Processes:
                     self._lane.drop(self._dropped.pop())
                 self._lane.look_after(time.monotonic())
                 self._read_outbox()
+                self._answering.look_after(time.monotonic())
                 self._claim()
         except BaseException as error:  # noqa: BLE001  raised again where somebody waits
             self._error = error
@@ -126,7 +134,8 @@ class Processes:
     def _sleep(self) -> float | None:
         if self._outbox.unsaid:
             return 0.0
-        times = [self._lane.next_look(time.monotonic())]
+        now = time.monotonic()
+        times = [self._lane.next_look(now), self._answering.next_look(now)]
         if self._lane.room() > 0:
             times.append(self._book.due_in())
         return min((seconds for seconds in times if seconds is not None), default=None)
@@ -187,3 +196,18 @@ class Processes:
             self._woken.recv(4096)
         except BlockingIOError:
             pass
+
+
+class _Lane(Lane):
+    """A lane whose executors may ask."""
+
+    def __init__(self, answering: Answering, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._answering = answering
+
+    def _heard(self, executor: Executor, frame: list[Any]) -> None:
+        match frame:
+            case ["ask", int() as serial, str() as job_id, str() as token, str() as verb, bytes() as packed]:
+                self._answering.hear(executor, serial, job_id, token, verb, packed)
+            case _:
+                super()._heard(executor, frame)

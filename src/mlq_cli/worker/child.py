@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from mlq_cli.model.errors import Misuse, MlqError
+from mlq_cli.worker.asking import Asking
 from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Job, jobs_in
 from mlq_cli.worker.line import Receiver, wait_for
-from mlq_cli.worker.listeners import find, import_from, listener_of
+from mlq_cli.worker.listeners import import_from, listener_of, load
 from mlq_cli.worker.pipe import read_settings
 from mlq_cli.worker.reach import Reach
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
@@ -53,7 +54,9 @@ class Executing:
         self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
-        self.reach = Reach(settings.get("profile"), self)
+        self.reach: Reach | Asking = Reach(settings.get("profile"), self)
+        if settings.get("local"):
+            self.reach = Asking(outcomes, self)
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
@@ -227,9 +230,9 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    executing.attempts.listeners = [listener_of(load(function)) for function in settings["functions"]]
     if settings["setup"]:
-        find(settings["setup"])()
+        load(settings["setup"])()
 
 
 def start_guard(life: int) -> None:

@@ -56,6 +56,16 @@ def find(path: str) -> Callable[..., Any]:
     return function
 
 
+def load(function: str | bytes) -> Callable[..., Any]:
+    """Return a function by its path, or by the pickle that the process which has started this one made of it."""
+    if isinstance(function, str):
+        return find(function)
+    import pickle
+
+    loaded: Callable[..., Any] = pickle.loads(function)
+    return loaded
+
+
 def listener_of(function: Callable[..., Any]) -> Listener:
     """Return the listener of a function: `f(msg)`, `f(msg, ctx)` or `f(msg, *args)`, plain or async. Raises Misuse."""
     name = getattr(function, "__name__", type(function).__name__)

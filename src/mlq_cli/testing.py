@@ -1,0 +1,1 @@
+"""Run a listener in a test: no server, no process, no thread."""
