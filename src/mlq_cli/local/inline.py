@@ -5,6 +5,7 @@ from __future__ import annotations
 import bdb
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +20,12 @@ from mlq_cli.local.entry import Entry
 from mlq_cli.model.errors import Refused
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind, Outcome
+from mlq_cli.model.values import called_path
 from mlq_cli.worker.attempts import Answer, Attempts
 from mlq_cli.worker.context import Job, Reaching, Voice, jobs_in
 from mlq_cli.worker.failure import first_line
 from mlq_cli.worker.listeners import Listener
+from mlq_cli.worker.own import OwnRepertoire
 
 log = logging.getLogger("mlq.worker")
 
@@ -45,7 +48,7 @@ class Inline:
 
     def prepare(self, listeners: list[Listener], setup: Callable[[], Any] | None) -> None:
         """Say what runs; `setup` is called before the first job."""
-        self.attempts.listeners = listeners
+        self.attempts.repertoire.listeners = listeners
         self._setup = setup
 
     # --- what listeners say ------------------------------------------------------------------------------------------
@@ -124,6 +127,7 @@ class _Attempts(Attempts):
 
     def __init__(self, worker: str, limit: int | None, voice: Voice) -> None:
         super().__init__(worker, limit, voice)
+        self.repertoire = OwnRepertoire()
         self._exception: BaseException | None = None
         self._overruns: list[Overrun] = []  # of the jobs that run, each of which waits for the next
 
@@ -153,7 +157,7 @@ class _Attempts(Attempts):
 
     def _run(self, values: list[Any], began: float) -> Answer:
         context = copy_context()  # the caller's own is not changed
-        if any(listener.is_async for listener in self.listeners) and _loop_runs():
+        if _loop_runs() and (self.repertoire.is_async or called_path(values[1]) is not None):
             with ThreadPoolExecutor(1) as pool:
                 return pool.submit(context.run, self.run, values, began).result()
         return context.run(self.run, values, began)
@@ -194,8 +198,8 @@ def _alarm(seconds: float | None, overrun: Overrun) -> Iterator[None]:
 
 def _loop_runs() -> bool:
     """Whether an event loop runs in this thread, as one does in a notebook: no other can."""
-    import asyncio
-
+    if (asyncio := sys.modules.get("asyncio")) is None:
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -58,7 +58,7 @@ class Local(Looking):
         worker = self.profile.worker
         rules = rules_of(self.profile)
         self.book = Book(rules if retries is None else replace(rules, retries=retries), patient=patient)
-        self._functions: list[Function] = []
+        self._functions: list[Callable[..., Any] | str] = []
         self._setup = setup
         self._timeout = worker.timeout if timeout is None else timeout
         self._memory_limit = worker.memory_limit if memory_limit is None else memory_limit
@@ -91,13 +91,13 @@ class Local(Looking):
         self._change([known for known in self._functions if known not in same])
         return bool(same)
 
-    def _change(self, functions: list[Function]) -> None:
+    def _change(self, functions: list[Callable[..., Any] | str]) -> None:
         if self._size and self._runner_made is not None:
             self.run()
             self._let_go(hurried=False)
         self._functions = functions
         if isinstance(self._runner_made, Inline):
-            self._runner_made.attempts.listeners = self._listeners()
+            self._runner_made.attempts.repertoire.listeners = self._listeners()
 
     def _listeners(self) -> list[Listener]:
         return [listener_of(_found(function)) for function in self._functions]

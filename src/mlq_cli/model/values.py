@@ -92,8 +92,8 @@ def _extend(value: Any) -> msgpack.ExtType:
             parts = (value.days, value.seconds, value.microseconds)
             return msgpack.ExtType(_Ext.TIMEDELTA, msgpack.packb(parts))
         case Call():
-            parts = [value.path, list(value.args), value.kwargs]
-            return msgpack.ExtType(_Ext.CALL, msgpack.packb(parts, default=_extend_argument, use_bin_type=True))
+            called = [value.path, list(value.args), value.kwargs]
+            return msgpack.ExtType(_Ext.CALL, msgpack.packb(called, default=_extend_argument, use_bin_type=True))
     if (numpy := sys.modules.get("numpy")) is not None:
         if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
             shape = (numpy.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())

@@ -28,7 +28,7 @@ from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Job, jobs_in
 from mlq_cli.worker.line import Receiver, wait_for
-from mlq_cli.worker.listeners import import_from, listener_of, load
+from mlq_cli.worker.listeners import find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
 from mlq_cli.worker.reach import Reach
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
@@ -82,15 +82,20 @@ class Executing:
             self._recycling.begin()
         if self.alone:
             self._restore = Surroundings().restore
-        if any(listener.is_async for listener in self.attempts.listeners):
+        names = self.attempts.repertoire.names
+        if self.attempts.repertoire.is_async:
             import asyncio
 
-            self.tell(("ready", os.getpid(), WIDTH))
+            self.tell(("ready", os.getpid(), WIDTH, names))
             asyncio.run(self._run_many())
         else:
-            self.tell(("ready", os.getpid(), 1))
+            self.tell(("ready", os.getpid(), 1, names))
             self._run_each()
         self.reach.close()
+
+    def tell_names(self) -> None:
+        """Tell the worker what can be run here from now on."""
+        self.tell(("functions", self.attempts.repertoire.names, {}))
 
     def _noted(self, number: int) -> None:
         """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""
@@ -224,15 +229,24 @@ class Executing:
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     """Import the listeners and call the setup. Whatever user code raises comes through."""
+    repertoire = executing.attempts.repertoire
     if (terms := settings.get("delivery")) is not None:
         from mlq_cli.worker.callbacks import Delivery
 
-        executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
+        repertoire.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.attempts.listeners = [listener_of(load(function)) for function in settings["functions"]]
+    if settings.get("local"):
+        from mlq_cli.worker.own import take_up
+
+        take_up(executing.attempts, settings)
+        return
+    for path in settings["functions"]:
+        repertoire.listen(path)
+    for told in settings["calls"]:
+        repertoire.allow(told)
     if settings["setup"]:
-        load(settings["setup"])()
+        find(settings["setup"])()
 
 
 def start_guard(life: int) -> None:

@@ -150,6 +150,7 @@ def executor_settings(
     return {
         "worker": name,
         "functions": list(options.functions),
+        "calls": list(options.calls),
         "setup": options.setup,
         "paths": [*(os.path.abspath(path) for path in options.paths), here],
         "max_jobs": options.max_jobs,

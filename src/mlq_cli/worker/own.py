@@ -1,0 +1,72 @@
+"""What a local run can run: the functions that its own process was given, and whatever its own calls name.
+
+Unlike a worker, which others send messages to, it may import what a message says: nobody else has written it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlq_cli.model.call import Call
+from mlq_cli.worker.attempts import Attempts
+from mlq_cli.worker.listeners import Listener, find, is_async, listener_of
+from mlq_cli.worker.repertoire import Callee, Repertoire
+
+#: The path of a call whose first argument is the pickle of its function.
+BY_VALUE = "(by value)"
+KEPT = 1000  # functions that came by value and are still known
+
+
+class OwnRepertoire(Repertoire):
+    """The functions of a local run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[str | bytes, Callee] = {}
+
+    def choose(self, msg: Any, names: Sequence[str] | None) -> Sequence[Listener | Callee]:
+        """Return what a job runs, in this order. Raises whatever importing it raises."""
+        if type(msg) is not Call:
+            return super().choose(msg, names)
+        if msg.path == BY_VALUE:
+            return [_ByValue(self._callee_of(msg.args[0]))]
+        return [self._callee_of(msg.path)]
+
+    def _callee_of(self, function: str | bytes) -> Callee:
+        if (known := self._found.get(function)) is not None:
+            return known
+        if len(self._found) >= KEPT:
+            self._found.clear()
+        found = load(function)
+        callee = self._found[function] = Callee(getattr(found, "__name__", "?"), found, is_async(found))
+        return callee
+
+
+class _ByValue(Callee):
+    """A function that came with the call."""
+
+    def __init__(self, callee: Callee) -> None:
+        super().__init__(callee.name, callee.function, callee.is_async)
+
+    def call(self, call: Call, context: Any) -> Any:
+        """Call the function with the other arguments."""
+        return Callee.call(self, Call(self.name, call.args[1:], call.kwargs), context)
+
+
+def load(function: str | bytes) -> Callable[..., Any]:
+    """Return a function by its path, or by the pickle that the process which has started this one made of it."""
+    if isinstance(function, str):
+        return find(function)
+    loaded: Callable[..., Any] = pickle.loads(function)
+    return loaded
+
+
+def take_up(attempts: Attempts, settings: dict[str, Any]) -> None:
+    """Take up, in an executor, what its parent gave to it. Whatever user code raises comes through."""
+    attempts.repertoire = OwnRepertoire()
+    for function in settings["functions"]:
+        attempts.repertoire.listeners.append(listener_of(load(function), function if type(function) is str else ""))
+    if settings["setup"]:
+        load(settings["setup"])()
