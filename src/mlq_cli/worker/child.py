@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
+THREADS = 1000  # of an event loop, for `asyncio.to_thread`
+ASKED = "its worker has asked for it"
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
 
 
@@ -111,6 +113,7 @@ class Executing:
                 number, packed = self._receiver.receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
+                reason = ASKED if self._board.asked_to_leave else None
                 continue
             if not number:
                 return
@@ -139,7 +142,7 @@ class Executing:
             if recycling and (reason := recycling.due()):
                 break
         self._tell_unsent()
-        return reason or ("its guard is gone" if board.asked_to_leave else None)
+        return reason or (ASKED if board.asked_to_leave else None)
 
     def _tell_unsent(self) -> None:
         if self._unsent:
@@ -152,8 +155,12 @@ class Executing:
     async def _run_many(self) -> None:
         """Keep up to WIDTH attempts going on one event loop."""
         import asyncio
+        from concurrent.futures import ThreadPoolExecutor
 
         loop = asyncio.get_running_loop()
+        # By default there are so few that jobs which block in `to_thread` would take them all, and wait for ever for
+        # jobs that need one as well. They are started as they are needed.
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, "mlq-thread"))
         arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
         running: set[asyncio.Task[None]] = set()
         slots = list(range(WIDTH))
@@ -178,6 +185,7 @@ class Executing:
                 arrived.clear()
                 await self._something(arrived)
                 leaving = self.attempts.spent or (self._recycling.due_for_code() if self._recycling else None)
+                leaving = leaving or (ASKED if self._board.asked_to_leave else None)
                 job = None if leaving else self._next_job(slots[-1])  # another than before, if one has ended meanwhile
             if not job:
                 break
@@ -186,7 +194,7 @@ class Executing:
             task.add_done_callback(ended)
             leaving = self._recycling.due() if self._recycling else None
             if self._board.asked_to_leave:
-                leaving = "its guard is gone"
+                leaving = ASKED
         loop.remove_reader(line)
         if leaving:  # said before the last ones have ended, or the worker would count on it
             self.tell(("leaving", leaving))
@@ -223,7 +231,7 @@ class Executing:
 
     def _end_if_alone(self) -> None:
         """End this process when its worker and its guard were killed together: nothing else would tell it."""
-        if os.getppid() != self._parent:
+        if self.alone and os.getppid() != self._parent:
             os._exit(1)
 
 
