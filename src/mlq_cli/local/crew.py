@@ -6,14 +6,13 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 from mlq_cli.local.answering import Answering
 from mlq_cli.local.processes import Processes
-from mlq_cli.model.call import importable_path
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.run import executor_settings
+from mlq_cli.worker.travelling import travelling
 
 if TYPE_CHECKING:
     from mlq_cli.local.local import Local
@@ -43,32 +42,3 @@ def crew(
     return Processes(
         local.book, answering, worker, settings, size=size, timeout=timeout, memory_limit=memory_limit
     )  # fmt: skip
-
-
-def travelling(function: Callable[..., Any] | str) -> str | bytes:
-    """Return a function as an executor of our own gets it: its path, or its pickle when it cannot be imported there.
-
-    Between a process and its own children nothing has to be signed: they are as much ours as we are.
-    """
-    if isinstance(function, str):
-        return function
-    path = importable_path(function)
-    if path is not None and _importable(path.partition(":")[0]):
-        return path
-    from mlq_cli.shipping import ship
-
-    return ship(function).blob
-
-
-def _importable(module: str) -> bool:
-    """Whether another process finds a module: that it has been imported here does not say so."""
-    path: Any = None
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        specs = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-        spec: ModuleSpec | None = next((spec for spec in specs if spec is not None), None)
-        if spec is None:
-            return False
-        path = spec.submodule_search_locations
-    return True

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from types import FrameType
@@ -44,7 +43,8 @@ class Inline:
         self._worker = worker
         self._timeout = timeout
         self._setup: Callable[[], Any] | None = None
-        self.attempts = _Attempts(worker, limit, self)
+        self.attempts = InlineAttempts(worker, limit, self)
+        self.depth = 0  # jobs that run, each of which waits for the next
 
     def prepare(self, listeners: list[Listener], setup: Callable[[], Any] | None) -> None:
         """Say what runs; `setup` is called before the first job."""
@@ -101,11 +101,14 @@ class Inline:
             setup, self._setup = self._setup, None
             setup()
         (values,) = jobs_in(entry.frame())
+        self.depth += 1
         try:
             answer, exception = self.attempts.run_within(values, entry.options.timeout or self._timeout)
         except BaseException:
             self._book.give_back(entry.id, entry.token)
             raise
+        finally:
+            self.depth -= 1
         kind, job_id, token, seconds, *texts = answer
         outcome = Outcome(job_id, token, kind, seconds, *texts)
         if kind in (Kind.ERROR, Kind.FINAL):
@@ -122,7 +125,7 @@ class Inline:
         """There is nothing to close."""
 
 
-class _Attempts(Attempts):
+class InlineAttempts(Attempts):
     """Attempts that keep what was raised, and do not take for an outcome what is meant for the caller."""
 
     def __init__(self, worker: str, limit: int | None, voice: Voice) -> None:
@@ -158,6 +161,8 @@ class _Attempts(Attempts):
     def _run(self, values: list[Any], began: float) -> Answer:
         context = copy_context()  # the caller's own is not changed
         if _loop_runs() and (self.repertoire.is_async or called_path(values[1]) is not None):
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(1) as pool:
                 return pool.submit(context.run, self.run, values, began).result()
         return context.run(self.run, values, began)

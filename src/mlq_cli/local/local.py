@@ -20,13 +20,14 @@ from mlq_cli.local.kept import Kept
 from mlq_cli.local.looking import Looking, result_or_failure
 from mlq_cli.local.reach import LocalReach
 from mlq_cli.local.stream import each
+from mlq_cli.model.call import Call, importable_path, parts_of
 from mlq_cli.model.errors import Misuse, Refused, WaitTimeout, WrongState
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import Record, State, check_own_id
 from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.profile import Profile, load
 from mlq_cli.model.rules import rules_of
-from mlq_cli.model.values import pack, unpack
+from mlq_cli.model.values import called_path, pack, unpack
 from mlq_cli.progress_bar import progress_bar
 from mlq_cli.worker.listeners import Listener, find, import_from, listener_of
 
@@ -52,8 +53,13 @@ class Local(Looking):
         profile: Profile | None = None,
         patient: bool = True,
         callbacks: bool = False,
+        eager: bool = False,
     ) -> None:
-        """See `MLQ.local`. `patient`: wait for delays and backoffs; `callbacks`: take URLs, and call none of them."""
+        """See `MLQ.local`; what is said here is for `mlq_cli.testing`.
+
+        `patient`: wait for delays and backoffs; `callbacks`: take URLs, and call none of them; `eager`: where jobs run
+        inline, run what is posted before `post` returns.
+        """
         self.profile = load() if profile is None else profile
         worker = self.profile.worker
         rules = rules_of(self.profile)
@@ -67,6 +73,7 @@ class Local(Looking):
         self._ahead = max(1, self._size * AHEAD)
         self._progress = progress
         self._callbacks = callbacks
+        self._eager = eager and not self._size
         self._worker = f"local-{os.getpid()}"
         self._kept = Kept(self.profile)
         self._runner_made: Any = None
@@ -86,7 +93,7 @@ class Local(Looking):
     def remove_listener(self, function: Callable[..., Any]) -> bool:
         """Run a function no more, found by itself or by its name. Returns whether it was there."""
         name = getattr(function, "__name__", None)
-        same = [known for known in self._functions if known is function]
+        same: list[Callable[..., Any] | str] = [known for known in self._functions if known is function]
         same = same or [known for known in self._functions if getattr(known, "__name__", "") == name]
         self._change([known for known in self._functions if known not in same])
         return bool(same)
@@ -137,9 +144,17 @@ class Local(Looking):
         Misuse for a callback: there is no server to call it.
         """
         wanted = self._options(callback, functions, options)
-        message = pack(msg, limit=self.profile.limits.message)
-        entry = self.book.post(message, wanted, None if id is None else check_own_id(id))
+        entry = self.book.post(self._pack(msg), wanted, None if id is None else check_own_id(id))
+        if self._eager and not self.runner.depth and entry.state is State.QUEUED:
+            self.runner.work(lambda: entry.state.terminal)
         return entry.id
+
+    def post_call(self, call: Call | partial[Any] | Callable[..., Any], **options: Any) -> str:
+        """Take in a call: `partial(function, 1, x=2)` of any function, also one that nobody could import.
+
+        A partial that is posted is one too. Raises WrongCall when the arguments do not fit the function.
+        """
+        return self.post(call if isinstance(call, Call) else self._call_of(call), **options)
 
     def post_many(
         self,
@@ -198,11 +213,25 @@ class Local(Looking):
         """Take in what a job posts, which is known as long as jobs of bulk posts are."""
         own = options.pop("id", None)
         wanted = self._options(callback, functions, options)
-        message = pack(msg, limit=self.profile.limits.message)
-        return self.book.post(message, wanted, None if own is None else check_own_id(own), lasting=False).id
+        return self.book.post(self._pack(msg), wanted, None if own is None else check_own_id(own), lasting=False).id
 
     def _packed(self, msgs: Iterable[Any]) -> Iterator[bytes | None]:
-        return (pack(msg, limit=self.profile.limits.message) for msg in msgs)
+        return (self._pack(msg) for msg in msgs)
+
+    def _pack(self, msg: Any) -> bytes:
+        packed = pack(self._call_of(msg) if isinstance(msg, partial) else msg, limit=self.profile.limits.message)
+        if not self._functions and called_path(packed) is None:
+            raise Misuse("a local run without a function runs calls only", hint="MLQ.local(function)")
+        return packed
+
+    def _call_of(self, bound: partial[Any] | Callable[..., Any]) -> Call:
+        from mlq_cli.worker.travelling import own_call
+
+        if self._size:
+            return own_call(bound)
+        function, args, kwargs = parts_of(bound)
+        path = importable_path(function) or self.runner.attempts.repertoire.name_here(function)
+        return Call.checked(path, function, args, kwargs)
 
     def _options(self, callback: str | None, functions: Sequence[str] | None, options: dict[str, Any]) -> PostOptions:
         if callback is not None and not self._callbacks:

@@ -10,6 +10,7 @@ import queue
 import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -46,6 +47,10 @@ class Asking:
         **options: Any,
     ) -> str:
         """Post one generation below a job."""
+        if isinstance(msg, partial):
+            from mlq_cli.worker.travelling import own_call
+
+            msg = own_call(msg)
         named = {"msg": msg, "callback": callback, "functions": functions, **options}
         job_id: str = self._ask(job, "post", **named)
         return job_id

@@ -9,14 +9,15 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlq_cli.model.call import Call
+from mlq_cli.model.call import Call, name_of
 from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.listeners import Listener, find, is_async, listener_of
-from mlq_cli.worker.repertoire import Callee, Repertoire
+from mlq_cli.worker.repertoire import PLAIN, Callee, Repertoire
 
 #: The path of a call whose first argument is the pickle of its function.
 BY_VALUE = "(by value)"
-KEPT = 1000  # functions that came by value and are still known
+KEPT = 1000  # functions that were found and are still known
+MOST = 100_000  # functions of this process that calls may mean
 
 
 class OwnRepertoire(Repertoire):
@@ -25,6 +26,12 @@ class OwnRepertoire(Repertoire):
     def __init__(self) -> None:
         super().__init__()
         self._found: dict[str | bytes, Callee] = {}
+        self._here: dict[str, Callable[..., Any]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """What jobs may ask for here: whatever there is."""
+        return [PLAIN, *super().names]
 
     def choose(self, msg: Any, names: Sequence[str] | None) -> Sequence[Listener | Callee]:
         """Return what a job runs, in this order. Raises whatever importing it raises."""
@@ -34,13 +41,23 @@ class OwnRepertoire(Repertoire):
             return [_ByValue(self._callee_of(msg.args[0]))]
         return [self._callee_of(msg.path)]
 
+    def name_here(self, function: Callable[..., Any]) -> str:
+        """Return a name by which calls in this process mean this very function, which has no path to import it from."""
+        name = f"{name_of(function)} #{id(function)}"
+        if len(self._here) >= MOST and name not in self._here:
+            del self._here[next(iter(self._here))]
+        self._here[name] = function  # held, so that no other gets its number
+        return name
+
     def _callee_of(self, function: str | bytes) -> Callee:
+        if isinstance(function, str) and (here := self._here.get(function)) is not None:
+            return Callee(function, here, is_async(here))
         if (known := self._found.get(function)) is not None:
             return known
         if len(self._found) >= KEPT:
             self._found.clear()
         found = load(function)
-        callee = self._found[function] = Callee(getattr(found, "__name__", "?"), found, is_async(found))
+        callee = self._found[function] = Callee(name_of(found), found, is_async(found))
         return callee
 
 
