@@ -11,8 +11,8 @@ from typing import Any
 
 from mlq_cli.model.call import Call, name_of
 from mlq_cli.worker.attempts import Attempts
-from mlq_cli.worker.listeners import Listener, find, is_async, listener_of
-from mlq_cli.worker.repertoire import PLAIN, Callee, Repertoire
+from mlq_cli.worker.listeners import Listener, find, listener_of
+from mlq_cli.worker.repertoire import PLAIN, Callee, Repertoire, callee_of
 
 #: The path of a call whose first argument is the pickle of its function.
 BY_VALUE = "(by value)"
@@ -25,7 +25,7 @@ class OwnRepertoire(Repertoire):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: dict[str | bytes, Callee] = {}
+        self._loaded: dict[str | bytes, Callee] = {}
         self._here: dict[str, Callable[..., Any]] = {}
 
     @property
@@ -51,13 +51,13 @@ class OwnRepertoire(Repertoire):
 
     def _callee_of(self, function: str | bytes) -> Callee:
         if isinstance(function, str) and (here := self._here.get(function)) is not None:
-            return Callee(function, here, is_async(here))
-        if (known := self._found.get(function)) is not None:
+            return callee_of(function, here)
+        if (known := self._loaded.get(function)) is not None:
             return known
-        if len(self._found) >= KEPT:
-            self._found.clear()
+        if len(self._loaded) >= KEPT:
+            self._loaded.clear()
         found = load(function)
-        callee = self._found[function] = Callee(name_of(found), found, is_async(found))
+        callee = self._loaded[function] = callee_of(name_of(found), found)
         return callee
 
 
@@ -65,7 +65,7 @@ class _ByValue(Callee):
     """A function that came with the call."""
 
     def __init__(self, callee: Callee) -> None:
-        super().__init__(callee.name, callee.function, callee.is_async)
+        super().__init__(callee.name, callee.function, callee.is_async, callee.signature)
 
     def call(self, call: Call, context: Any) -> Any:
         """Call the function with the other arguments."""
