@@ -178,14 +178,14 @@ class InlineAttempts(Attempts):
 
 @contextmanager
 def _alarm(seconds: float | None, overrun: Overrun) -> Iterator[None]:
-    """Raise this in the block after so many seconds, where a signal can: in the main thread, if nobody else uses it.
+    """Raise this in the block after so many seconds, where a signal can: in the main thread, and not in C code.
 
-    Elsewhere, and in C code, nothing interrupts.
+    An alarm that somebody else has set keeps its time; one that is due before ours is left alone.
     """
-    usable = (
-        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
-    )
-    if seconds is None or not usable:
+    handler = signal.getsignal(signal.SIGALRM)
+    usable = threading.current_thread() is threading.main_thread() and handler is not None
+    due, every = signal.getitimer(signal.ITIMER_REAL)
+    if seconds is None or not usable or 0 < due <= seconds:
         yield
         return
 
@@ -193,12 +193,15 @@ def _alarm(seconds: float | None, overrun: Overrun) -> Iterator[None]:
         raise overrun
 
     signal.signal(signal.SIGALRM, ring)
+    began = time.monotonic()
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, handler)
+        if due:
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, due - (time.monotonic() - began)), every)
 
 
 def _loop_runs() -> bool:
