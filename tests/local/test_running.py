@@ -138,7 +138,7 @@ def test_all_listeners_run_in_order_and_functions_picks_by_name(local: Start) ->
     run = local("jobs:first", "jobs:second")
     assert run.wait(run.post(1)) == "second"
     assert run.wait(run.post(1, functions=["first"])) == "first"
-    with pytest.raises(JobFailed, match="UnknownFunction.*third"):
+    with pytest.raises(JobFailed, match=r"UnknownFunction.*third"):
         run.wait(run.post(1, functions=["third"]))
 
 
@@ -216,7 +216,7 @@ def test_an_attempt_that_takes_too_long_is_ended(local: Start) -> None:
     run = local("jobs:sleep")
     job_id = run.post(60, timeout=0.3)
     began = time.monotonic()
-    with pytest.raises(JobFailed, match="JobTimeout: it ran longer than its timeout of 0.3 s"):
+    with pytest.raises(JobFailed, match=r"JobTimeout: it ran longer than its timeout of 0.3 s"):
         run.wait(job_id)
     assert time.monotonic() - began < 30 and run.wait(run.post(0)) == 0
 
@@ -282,7 +282,7 @@ def test_a_job_that_waits_for_itself_is_refused(local: Start) -> None:
     run = local(wait_for)
     with pytest.raises(JobFailed, match="Refused: job 1 may not wait for job 1: a job cannot wait for itself"):
         run.wait(run.post("itself"))
-    with pytest.raises(JobFailed, match=r"it would wait for itself: 3 → 2 → 3"):
+    with pytest.raises(JobFailed, match=r"it would wait for itself: (3 → 2 → 3|2 → 3 → 2)"):
         run.wait(run.post("the other"))
 
 

@@ -74,9 +74,6 @@ class Processes:
 
         Raises Misuse when no executor can be started.
         """
-        if self._thread is None and self._book.open:
-            self._thread = threading.Thread(target=self._run, name="mlq-local", daemon=True)
-            self._thread.start()
         self.wake()
         with self._book.changed:
             while not done() and self._book.open and self._error is None:
@@ -88,9 +85,12 @@ class Processes:
             raise self._error
 
     def wake(self) -> None:
-        """Let the thread look for jobs."""
+        """Let the thread look for jobs; it is started when there is the first."""
         if self._closed:
             return
+        if self._thread is None and self._book.open and not self._stopping:
+            self._thread = threading.Thread(target=self._run, name="mlq-local", daemon=True)
+            self._thread.start()
         try:
             self._wake_up.send(b"!")
         except OSError:
