@@ -7,10 +7,12 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     ├─ Misuse (ValueError)          exit 2    400   the request makes no sense
     │  ├─ UnknownKey                          400   a profile key that does not exist
     │  ├─ TooLarge                            413   a message or a result over its limit
-    │  └─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
+    │  ├─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
+    │  └─ WrongCall (TypeError)               400   arguments that do not fit the function that is to be called
     ├─ JobNotFound (KeyError)       exit 3    404
     ├─ NoToken                      exit 3    404   no access token of this id
     ├─ DataNotFound (KeyError)      exit 3    404   nothing is stored under this key
+    ├─ NoFunction                   exit 3    404   no registered function of this name
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
     ├─ JobFailed                    exit 5    424   the job is dead
     ├─ JobCanceled                  exit 6    410
@@ -19,6 +21,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     ├─ StoreUnavailable             exit 69   503   Redis is out of reach, starting, or failing over
     ├─ StoreFull                    exit 75   507   Redis has no memory left, or the queue is full
     └─ NotAllowed                   exit 77   403   wrong password, or a command the Redis user may not run
+       └─ EnvelopeRefused           exit 77   403   a function that nobody we trust has signed for this place
 """
 
 from __future__ import annotations
@@ -73,6 +76,10 @@ class NotCarried(Misuse, TypeError):
     """A value cannot be carried by msgpack and our extension types."""
 
 
+class WrongCall(Misuse, TypeError):
+    """The arguments of a call do not fit its function."""
+
+
 class JobNotFound(MlqError, KeyError):
     """There is no such job."""
 
@@ -103,6 +110,16 @@ class DataNotFound(MlqError, KeyError):
     def __init__(self, key: str) -> None:
         super().__init__(f"nothing is stored under {key!r}", hint="it may have expired, see store_data(…, expiry=…)")
         self.key = key
+
+
+class NoFunction(MlqError):
+    """There is no registered function of this name."""
+
+    exit_code = 3
+    http_status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no registered function {name!r}", hint="mlq fn list shows them")
 
 
 class WaitTimeout(MlqError, TimeoutError):
@@ -174,3 +191,7 @@ class NotAllowed(MlqError):
 
     exit_code = 77
     http_status = 403
+
+
+class EnvelopeRefused(NotAllowed):
+    """A function that nobody whom we trust has signed for this place."""

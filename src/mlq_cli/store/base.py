@@ -7,7 +7,7 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.access import Access
     from mlq_cli.store.data import Data
+    from mlq_cli.store.functions import Changes, Functions
     from mlq_cli.store.waits import Waits
 
 T = TypeVar("T")
@@ -174,14 +175,37 @@ class Store(Protocol):
         """
 
     def claim(
-        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+        self,
+        queues: Sequence[str],
+        count: int,
+        *,
+        worker: str,
+        lane: str,
+        token: str,
+        rules: Rules,
+        functions: Sequence[str] | None = None,
+        cursors: Mapping[str, str] | None = None,
     ) -> Call[Claims]:
-        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
+        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again.
+
+        `functions`: what can be run here, as `repertoire.py` names it; None: whatever comes. A job that asks for others
+        stays where it is as long as some living worker has them. `cursors`: of an earlier answer, to go on from there.
+        """
 
     def heartbeat(
-        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+        self,
+        worker: str,
+        held: Sequence[Held],
+        *,
+        rules: Rules,
+        life: float,
+        about: dict[str, str | float],
+        functions: Sequence[str] = (),
     ) -> Call[dict[Held, str]]:
-        """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing."""
+        """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing.
+
+        `functions`: what jobs may ask this worker for, which is remembered for two minutes at least.
+        """
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
@@ -194,6 +218,9 @@ class Store(Protocol):
 
     def emit(self, parts: Sequence[Part]) -> Call[int]:
         """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
+
+    def registered(self, after: int) -> Call[Changes]:
+        """Ask what has changed among the functions since a revision, 0: what there is. Some of it: ask on from it."""
 
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
@@ -291,6 +318,9 @@ class Store(Protocol):
         Nothing false is said of jobs that move meanwhile. With `repair` whatever needs no guess is put right at once.
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
+
+    def functions(self) -> Functions:
+        """Return what keeps the functions that are registered at run time."""
 
     def access(self) -> Access:
         """Return what keeps the access tokens of the HTTP server."""

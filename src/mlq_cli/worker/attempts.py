@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
+from mlq_cli.model.call import Call
 from mlq_cli.model.errors import TooLarge
 from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Final, Kind, PutOff
@@ -18,9 +19,10 @@ from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Context, Job, Voice
 from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.generators import Gathered, drain, drain_async
-from mlq_cli.worker.listeners import Listener, choose
 from mlq_cli.worker.recycling import out_of_descriptors
+from mlq_cli.worker.repertoire import PLAIN, Repertoire
 
+MANY = 10  # functions that are named when another one was asked for
 Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
 
@@ -33,7 +35,7 @@ class Attempts:
         self._limit = limit
         self._voice = voice
         self._pid = os.getpid()
-        self.listeners: list[Listener] = []
+        self.repertoire = Repertoire()
         self.spent: str | None = None  # why this process has to be replaced before the next job
 
     def run(self, values: list[Any], began: float) -> Answer:
@@ -42,9 +44,9 @@ class Attempts:
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self.repertoire.choose(msg, job.functions)
             if not chosen:
-                return self._unknown(job)
+                return self._unknown(job, msg)
             context = Context(job, msg, self._worker, self._voice, began)
             for listener in chosen:
                 value = listener.call(msg, context)
@@ -64,7 +66,7 @@ class Attempts:
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self.repertoire.choose(msg, job.functions)
             context = Context(job, msg, self._worker, self._voice, began)
             value = None
             for listener in chosen:
@@ -74,7 +76,7 @@ class Attempts:
                 elif listener.is_async:
                     value = await self._awaited(value, context)
             self._end_if_forked()
-            return self._done(job, value, began) if chosen else self._unknown(job)
+            return self._done(job, value, began) if chosen else self._unknown(job, msg)
         except BaseException as error:
             self._end_if_forked(error)
             return self._failed(job, error, began)
@@ -124,10 +126,11 @@ class Attempts:
         kind = Kind.FINAL if isinstance(error, Final) else Kind.ERROR
         return (kind.value, job.id, job.token, seconds, *described(error))
 
-    def _unknown(self, job: Job) -> Answer:
-        asked = ", ".join(job.functions or [])
-        known = ", ".join(listener.name for listener in self.listeners)
-        message = f"no worker has the function {asked}; the last one asked has {known}"
+    def _unknown(self, job: Job, msg: Any) -> Answer:
+        asked = msg.path if type(msg) is Call else ", ".join(job.functions or [])
+        known = [name for name in self.repertoire.names if name != PLAIN]
+        has = f"{', '.join(known[:MANY])}{' and more' if len(known) > MANY else ''}" or "none"
+        message = f"no worker has {f'the function {asked}' if asked else 'a listener'}; the last one asked has {has}"
         return (Kind.UNKNOWN.value, job.id, job.token, 0.0, b"UnknownFunction", message.encode(), b"")
 
 

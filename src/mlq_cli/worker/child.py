@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from mlq_cli.model.errors import Misuse, MlqError
+from mlq_cli.worker.asking import Asking
 from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Job, jobs_in
@@ -35,6 +36,8 @@ from mlq_cli.worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
+
+    from mlq_cli.worker.taking import Taking
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
@@ -55,12 +58,20 @@ class Executing:
         self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
-        self.reach = Reach(settings.get("profile"), self)
+        self.reach: Reach | Asking = Reach(settings.get("profile"), self)
+        if settings.get("local"):
+            self.reach = Asking(outcomes, self)
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
+        self.taking = self.attempts.repertoire.taking = self._taking() if settings.get("registered") else None
         self.alone = False  # in a process of its own, where what a job changes is put back
         self._restore: Callable[[], str | None] = lambda: None
+
+    def _taking(self) -> Taking:
+        from mlq_cli.worker.taking import Taking
+
+        return Taking(self._outcomes, self.tell, self.attempts.repertoire)
 
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Send one frame to the worker."""
@@ -81,15 +92,20 @@ class Executing:
             self._recycling.begin()
         if self.alone:
             self._restore = Surroundings().restore
-        if any(listener.is_async for listener in self.attempts.listeners):
+        names = self.attempts.repertoire.names
+        if self.attempts.repertoire.is_async:
             import asyncio
 
-            self.tell(("ready", os.getpid(), WIDTH))
+            self.tell(("ready", os.getpid(), WIDTH, names))
             asyncio.run(self._run_many())
         else:
-            self.tell(("ready", os.getpid(), 1))
+            self.tell(("ready", os.getpid(), 1, names))
             self._run_each()
         self.reach.close()
+
+    def tell_names(self) -> None:
+        """Tell the worker what can be run here from now on."""
+        self.tell(("functions", self.attempts.repertoire.names, {}))
 
     def _noted(self, number: int) -> None:
         """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""
@@ -99,10 +115,10 @@ class Executing:
     def _run_each(self) -> None:
         recycling, reason = self._recycling, None
         while reason is None:
-            if recycling and (reason := recycling.due_while_idle(self._receiver.socket)):
+            if recycling and (reason := recycling.due_while_idle(self._receiver.socket, self.taking)):
                 break
             try:
-                number, packed = self._receiver.receive()
+                number, packed = self._receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
                 reason = ASKED if self._board.asked_to_leave else None
@@ -111,6 +127,15 @@ class Executing:
                 return
             reason = self._run_slice(number, packed)
         self.tell(("leaving", reason))
+
+    def _receive(self) -> tuple[int, bytes]:
+        """Wait for the next slice; registered functions are taken up before it. Raises BlockingIOError."""
+        if self.taking is None:
+            return self._receiver.receive()
+        self.taking.wait(self._receiver.socket, ALONE_SECONDS)
+        if (received := self._receiver.receive_now()) is None:
+            raise BlockingIOError
+        return received
 
     def _run_slice(self, number: int, packed: bytes) -> str | None:
         """Run the jobs of a slice; returns why it is time to leave. Their outcomes leave together, if that is soon."""
@@ -158,6 +183,8 @@ class Executing:
         slots = list(range(WIDTH))
         line = self._receiver.socket.fileno()
         loop.add_reader(line, arrived.set)
+        if self.taking is not None:
+            loop.add_reader(self.taking, self.taking.take)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
@@ -229,15 +256,26 @@ class Executing:
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     """Import the listeners and call the setup. Whatever user code raises comes through."""
+    repertoire = executing.attempts.repertoire
     if (terms := settings.get("delivery")) is not None:
         from mlq_cli.worker.callbacks import Delivery
 
-        executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
+        repertoire.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    if settings.get("local"):
+        from mlq_cli.worker.own import take_up
+
+        take_up(executing.attempts, settings)
+        return
+    for path in settings["functions"]:
+        repertoire.listen(path)
+    for told in settings["calls"]:
+        repertoire.allow(told)
     if settings["setup"]:
         find(settings["setup"])()
+    if executing.taking is not None:
+        executing.taking.begin()
 
 
 def start_guard(life: int) -> None:

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -181,9 +182,13 @@ class Executor:
         self.ready_at: float | None = None  # by the same clock
         self.leaving = False  # it takes no more jobs
         self.width = 1  # jobs it runs at a time
+        self.names: list[str] = []  # what it can run, see `repertoire.py`
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
+        self.asks_for: int | None = None  # the number of a shelf newer than which it wants one
+        self._handed = 0  # the number of the last one that it got
+        self.taking: tuple[str, int] | None = None  # name and version of the function that it unpickles just now
         self.looked_at = 0  # the mark at which its unsent outcomes were read
         self._wide_look_at = 0.0
         try:
@@ -268,9 +273,22 @@ class Executor:
         return min(times)
 
     # --- its life --------------------------------------------------------------------------------------------------
-    def became_ready(self, width: int) -> None:
-        """Note that it takes jobs, and how many at a time."""
-        self.ready, self.width, self.ready_at = True, min(width, WIDTH), boot_time()
+    def became_ready(self, width: int, names: Sequence[str] = ()) -> None:
+        """Note that it takes jobs, how many at a time, and what it can run."""
+        self.ready, self.width, self.ready_at, self.names = True, min(width, WIDTH), boot_time(), list(names)
+
+    def hand(self, descriptor: int, serial: int) -> None:
+        """Give it the shelf of that number, as a descriptor of the file it is in (see `shelf.py`)."""
+        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
+        try:
+            self.reader.socket.sendmsg([b"F"], [passed], socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it is about to be found ended
+        self.asks_for, self._handed = None, serial
+
+    def took(self, names: list[str]) -> None:
+        """Note what it can run from now on, and that it is ready for the next shelf."""
+        self.names, self.taking, self.asks_for = names, None, self._handed
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""

@@ -18,6 +18,8 @@ from mlq_cli.worker.executor import Executor, HostMaker
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.search import Search
+from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.staff import Staff
 from mlq_cli.worker.standins import StandIns
@@ -26,6 +28,7 @@ from mlq_cli.worker.supply import STUCK, Supply
 log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
+MOST_NAMES, LONGEST_NAME = 10_000, 1000  # of functions that executors can run
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 
 
@@ -44,7 +47,9 @@ class Lane:
         timeout: float | None = None,
         memory: MemoryLimit | None = None,
         on_demand: bool = False,
+        shelf: Shelf | None = None,
     ) -> None:
+        """`shelf`: registered functions that its executors take up."""
         self.name = name
         self.queues = queues
         self._outbox = outbox
@@ -52,13 +57,17 @@ class Lane:
         self._timeout = timeout
         self._memory = memory
         self.on_demand = on_demand
+        self.shelf = shelf
         self.staff = Staff(hosts, settings, lasting=not on_demand)
         self.executors = self.staff.executors
         self._stand_ins = StandIns(size, self.executors)
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self._behind = Behind(self._supply, self._hearing)
+        self.search = Search()
         self.empty = False  # the last claim left nothing in the queues
+        self.names: list[str] | None = None  # what its executors can run; None: not known yet, or whatever comes
+        self.learned = False  # that is news to others
         self._busy_at = time.monotonic()
         self._stopping = False
         self.on_leave: Callable[[Executor], None] = lambda executor: None
@@ -66,7 +75,7 @@ class Lane:
     # --- jobs in ---------------------------------------------------------------------------------------------------
     def room(self) -> int:
         """Return how many jobs to claim."""
-        if self._stopping:
+        if self._stopping or self._has_nothing_to_run():
             return 0
         if self.on_demand and not self.executors:
             return AHEAD - len(self._supply) if time.monotonic() >= self.staff.hire_at else 0
@@ -80,6 +89,13 @@ class Lane:
             elif executor.ready:
                 depth += supply.depth(executor, now)
         return max(0, depth + elsewhere - len(supply))
+
+    def _has_nothing_to_run(self) -> bool:
+        """Whether there is no function at all, as may be where all are registered ones."""
+        if self.names != []:
+            return False
+        self.empty = self.empty or self.shelf is None or self.shelf.bare  # for a burst: there is nothing to wait for
+        return True
 
     def take(self, jobs: list[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
@@ -142,12 +158,21 @@ class Lane:
     def _heard(self, executor: Executor, frame: list[Any]) -> None:
         """Act on what an executor says of itself. Raises ValueError when it is nothing that one says."""
         match frame:
-            case ["ready", _, int() as width] if width > 0 and not executor.ready:
-                executor.became_ready(width)
+            case ["ready", _, int() as width, list() as names] if width > 0 and not executor.ready:
+                executor.became_ready(width, _checked(names))
                 self.staff.ready()
+                self._learn()
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
+            case ["taking", str() as name, int() as version] if self.shelf is not None:
+                executor.taking = (name, version)
+            case ["functions", list() as names, dict() as why_not]:
+                executor.took(_checked(names))
+                self._learn()
+                if self.shelf is not None:
+                    self.shelf.said(why_not)
+                    self.shelf.hand_out([executor])
             case ["leaving", reason]:
                 if not self._stand_ins.is_going(executor):
                     log.info("an executor is replaced: %s", reason)
@@ -163,6 +188,12 @@ class Lane:
             case _:
                 raise ValueError("an unknown frame")
 
+    def _learn(self) -> None:
+        """Learn what can be run here, if anybody is there to tell. Callbacks ask for nothing."""
+        if not self.on_demand and self.staff.able() and (names := self.staff.names()) != self.names:
+            self.names, self.learned = names, True
+            self.search.anew()
+
     # --- looking after executors -----------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
         """Replace what has ended, end what overruns, take back what waits too long.
@@ -173,6 +204,8 @@ class Lane:
             raise self.staff.cannot_start
         if self._memory is not None:
             self._memory.enforce(now, self.executors.values())
+        if self.shelf is not None:
+            self.shelf.hand_out(self.executors.values())
         self.staff.look_after_guards(now)
         for number, executor in list(self.executors.items()):
             if executor.rests(now):
@@ -267,6 +300,9 @@ class Lane:
         error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
         self.on_leave(executor)
         self._stand_ins.forget(executor)
+        if executor.taking is not None and self.shelf is not None and not executor.killed:
+            self.shelf.blame(executor.taking, _was(how))
+            executor.killed = True  # so it is neither a failure to start nor the fault of what it runs
         for job, since in begun:
             if executor.killed:
                 self._outbox.release(job)  # it was not this one's fault
@@ -349,6 +385,13 @@ class Lane:
     def close(self) -> None:
         """Close the line."""
         self._supply.line.close()
+
+
+def _checked(names: list[Any]) -> list[str]:
+    """Return what an executor says that it can run. Raises ValueError."""
+    if len(names) > MOST_NAMES or not all(type(name) is str and 0 < len(name) <= LONGEST_NAME for name in names):
+        raise ValueError("not names of functions")
+    return names
 
 
 def _stuck(executor: Executor, now: float) -> bool:

@@ -23,7 +23,9 @@ class WorkerOptions:
     max_jobs: int | None = None  # jobs after which an executor is replaced
     max_memory: int | None = None  # bytes of resident memory after which an executor is replaced, between two jobs
     memory_limit: int | None = None  # bytes of resident memory; an executor is killed when its job exceeds them
+    calls: tuple[str, ...] = ()  # what messages may call: "package.module", or one "package.module:function" of it
     name: str | None = None  # of the worker; made from host and process id by default
+    registered: bool = False  # also run functions that are registered at run time
     reload: bool = False  # replace executors when a file they imported changes (development)
 
     def __post_init__(self) -> None:
@@ -31,8 +33,11 @@ class WorkerOptions:
             check_name(queue, "queue")
         if not self.queues:
             raise Misuse("a worker needs a queue")
-        if not self.functions:
-            raise Misuse("a worker needs a function", hint="--fn package.module:function")
+        if not (self.functions or self.calls or self.registered):
+            raise Misuse(
+                "a worker needs a function",
+                hint="--fn package.module:function, --calls package.module for calls, or --registered",
+            )
         if not 1 <= self.executors <= 1024:
             raise Misuse(f"{self.executors} executors are out of range", hint="1 to 1024")
         if self.max_jobs is not None and self.max_jobs < 1:

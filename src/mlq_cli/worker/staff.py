@@ -38,6 +38,10 @@ class Staff:
         """Return the executors that take jobs."""
         return [executor for executor in self.executors.values() if executor.ready and not executor.leaving]
 
+    def names(self) -> list[str]:
+        """Return what jobs may ask for: what any can run that takes jobs, for the others take it up before the next."""
+        return list(dict.fromkeys(name for executor in self.able() for name in executor.names))
+
     def pids(self) -> list[int | None]:
         """Return the processes of all executors, those included that have ended and are not buried."""
         return [executor.pid for executor in (*self.executors.values(), *self._unburied)]

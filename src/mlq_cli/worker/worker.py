@@ -29,6 +29,7 @@ from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.turn import Turn, Turns
 
 log = logging.getLogger("mlq.worker")
@@ -58,8 +59,12 @@ class Worker:
         grace: float = 30.0,
         about: dict[str, str | float] | None = None,
         chore: Callable[[float], float] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
-        """`chore` does something now and then, and returns the seconds until it wants to be called again."""
+        """`chore` does something now and then, and returns the seconds until it wants to be called again.
+
+        `shelf` holds the registered functions that lanes take up.
+        """
         self._store = store
         self._name = name
         self._rules = rules
@@ -70,6 +75,7 @@ class Worker:
         self._about = about or {}
         self._chore = chore
         self._chore_at = 0.0
+        self._shelf = shelf
         self._selector = selectors.DefaultSelector()
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
@@ -80,7 +86,7 @@ class Worker:
         self._refilled = False  # our own doing has put jobs into our queues
         self._beat_at = 0.0
         self._fence = Fence(rules.lease, self._end_what_runs)
-        self._claiming = Claiming(store, name, rules, self._fence, self._bells, outbox)
+        self._claiming = Claiming(store, name, rules, self._fence, self._bells, outbox, burst=burst)
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
@@ -121,6 +127,8 @@ class Worker:
                     stopped = self._stopping(now, stopped)
                 for lane in self._lanes:
                     lane.look_after(now)
+                    if lane.learned:
+                        lane.learned, self._beat_at = False, 0.0  # before others send its jobs away as unknown
                     if self._bells.listening(lane):
                         self._bells.look_after(lane, now, wanted=self._stop_at is None and lane.room() > 0)
                 if not self._outage.waiting(now):
@@ -142,15 +150,19 @@ class Worker:
             return 0.0
         else:
             times = [self._turns.silent_for(now) if self._turns else self._beat_at - now]
-        times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
+        for lane in self._lanes:
+            times += [look for look in (lane.next_look(now), lane.search.left(now)) if look]
         if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
+        if self._shelf is not None and not self._turns and not self._outage.waiting(now):
+            times.append(self._shelf.ask_at - now)
         if self._stop_at is not None:
             times.append(self._stop_at - now if now < self._stop_at else 0.1)
         return max(0.0, min(times))
 
     def _may_claim(self, lane: Lane) -> bool:
-        if self._stop_at is not None or (self._bells.listening(lane) and not self._refilled):
+        asleep = self._bells.listening(lane) or lane.search.left(time.monotonic()) > 0
+        if self._stop_at is not None or (asleep and not self._refilled):
             return False
         if self._outage.since is not None:
             return False  # answers may not come back: what nobody hears of must not be taken from others
@@ -191,6 +203,8 @@ class Worker:
             turn.add(store.release(releases), lambda _: self._released(len(releases)))
         if progress := dict(islice(outbox.progress.items(), MOST)):
             turn.add(store.progress(list(progress.values())), lambda _: self._said(progress))
+        if self._shelf is not None and now >= self._shelf.ask_at:
+            turn.add(store.registered(self._shelf.ask(now)), self._shelf.heard, partial(self._shelf.heard, None))
         for lane in self._lanes:
             if self._may_claim(lane):
                 turn.add(self._claiming.claim(lane, lane.room()), partial(self._claimed, lane, boot_time()))
@@ -237,7 +251,12 @@ class Worker:
         done = sum(lane.done for lane in self._lanes)
         about = {**self._about, "slots": slots, "running": len(held), "done": done}
         life = max(SILENCE, self._rules.lease)
-        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
+        functions = self._names()
+        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about, functions=functions)
+
+    def _names(self) -> list[str]:
+        """Return what jobs may ask this worker for."""
+        return list(dict.fromkeys(name for lane in self._lanes for name in lane.names or ()))
 
     def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:
         self._fence.renewed(sent_at)
@@ -324,6 +343,8 @@ class Worker:
                 self._store.run(self._store.release(held), goodbye)
             except MlqError:
                 pass  # it will be forgotten by itself
+        if self._shelf is not None:
+            self._shelf.close()
         self._fence.close()
         self._selector.close()
         self._wake_up.close()

@@ -97,6 +97,14 @@ WORKERS = Key("workers", "workers", "sorted set", "names of workers, by when the
 WORKER = Key(
     "worker", "worker:<name>", "hash", "what a worker says of itself", "until it is silent for a while", expires=True
 )
+ABLE = Key(
+    "able",
+    "able",
+    "sorted set",
+    "names of functions that living workers have, `module:` for all of a module, `*` for messages that name none; by"
+    " until when that counts",
+    "for ever",
+)
 CLAIM = Key(
     "claim",
     "claim:<lane>",
@@ -120,7 +128,21 @@ ACCESS = Key(
     "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
     "until removed",
 )
-
+FUNCTIONS = Key("functions", "functions", "hash", "signed envelopes of functions to run, by name", "until removed")
+VERSIONS = Key(
+    "versions",
+    "functions:versions",
+    "hash",
+    "the version of each function by name, or when it was removed: what comes now has to be newer",
+    "for ever",
+)
+CHANGES = Key(
+    "changes",
+    "functions:changes",
+    "sorted set",
+    "names of functions, by when they were last registered or removed",
+    "for ever",
+)
 REFUSED = Key(
     "refused",
     "refused:<id>",
@@ -140,8 +162,8 @@ DATA = Key(
 )
 
 LAYOUT = (
-    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED,
-    ACCESS, DATA,
+    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, ABLE, CLAIM, ONCE,
+    REFUSED, ACCESS, DATA, FUNCTIONS, VERSIONS, CHANGES,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -289,7 +311,8 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
-    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ABLE, ACCESS, QUEUES)]
+    keys += [key(namespace) for key in (FUNCTIONS, VERSIONS, CHANGES)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ from mlq_cli.store.base import (
     Progress,
     Swept,
 )
+from mlq_cli.store.functions import Changes
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
     read_claims,
@@ -35,6 +36,7 @@ from mlq_cli.store.redis.answers import (
     read_verdicts,
 )
 from mlq_cli.store.redis.codec import option_fields, retention_fields
+from mlq_cli.store.redis.functions import MOST, MOST_BYTES, read_changes
 
 
 class _Here(threading.local):
@@ -81,10 +83,19 @@ class Verbs:
         return (caller or self._here.caller).next()
 
     def claim(
-        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+        self,
+        queues: Sequence[str],
+        count: int,
+        *,
+        worker: str,
+        lane: str,
+        token: str,
+        rules: Rules,
+        functions: Sequence[str] | None = None,
+        cursors: Mapping[str, str] | None = None,
     ) -> Call[Claims]:
         """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
-        named = {
+        named: dict[str, Any] = {
             "queues": queues,
             "count": count,
             "worker": worker,
@@ -93,14 +104,25 @@ class Verbs:
             "lease": rules.lease,
             "max_retries": rules.max_retries,
         }
+        if functions is not None:
+            named["plain"], named["functions"] = "*" in functions, _pack(list(functions))
+        if cursors:
+            named["cursors"] = cursors
         return Call("claim", [_pack(named)], read_claims)
 
     def heartbeat(
-        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+        self,
+        worker: str,
+        held: Sequence[Held],
+        *,
+        rules: Rules,
+        life: float,
+        about: dict[str, str | float],
+        functions: Sequence[str] = (),
     ) -> Call[dict[Held, str]]:
         """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
-        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
+        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat, "functions": list(functions)}
         return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
@@ -127,6 +149,10 @@ class Verbs:
     def emit(self, parts: Sequence[Part]) -> Call[int]:
         """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
         return Call("emit", [_pack({}), *chain.from_iterable(parts)], read_number)
+
+    def registered(self, after: int) -> Call[Changes]:
+        """Ask what has changed among the functions since a revision, 0: what there is. Some of it: ask on from it."""
+        return Call("functions", [_pack({"after": str(after), "most": MOST, "bytes": MOST_BYTES})], read_changes)
 
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
@@ -167,6 +193,6 @@ class Verbs:
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
 
-def _pack(named: dict[str, Any]) -> bytes:
+def _pack(named: Any) -> bytes:
     packed: bytes = msgpack.packb(named, use_bin_type=False)  # the msgpack of Redis' Lua knows no binary type
     return packed
