@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
     from mlq_cli.model.errors import (
+        DataNotFound,
         JobCanceled,
         JobFailed,
         JobNotFound,
@@ -39,6 +40,7 @@ _HOMES = {
     "State": "mlq_cli.model.job",
     **dict.fromkeys(
         (
+            "DataNotFound",
             "JobCanceled",
             "JobFailed",
             "JobNotFound",
@@ -56,6 +58,7 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "DataNotFound",
     "Event",
     "JobCanceled",
     "JobFailed",
