@@ -49,7 +49,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     lanes = [jobs, callback_lane(mlq, name, outbox)]
     orphans = Orphans(name, jobs, lanes) if adopt() else None
     chore = None if orphans is None else orphans.look
-    about = about_this(options.queues, options.executors, options.functions)
+    about = about_this(options.queues, options.executors, (*options.functions, *options.calls))
     say_doubts(mlq)
     if options.memory_limit and not WATCHED:
         log.warning("the memory limit does nothing on this system: nobody tells what another process uses")
