@@ -73,7 +73,7 @@ OF_NESTING = (
         "stand-in",
         "while a job blocks another executor takes its place",
         NESTING + "test_a_job_that_posts_another_and_blocks_on_it_finishes",
-        (f"{WORKER}/lane.py", "own + self._stand_ins.missing(now)", "own"),
+        (f"{WORKER}/standins.py", "lacking + self._extra(now)", "lacking"),
     ),
     mutant(
         "stand-in-places",
