@@ -73,7 +73,7 @@ PARTS = (
         "results",
         "nobody learns what a job returned",
         (f"{LUA}/finish.lua", ", RESULT, result)", ")"),
-        (f"{WORKER}/child.py", 'else pack(value, limit=self._limit, what="result")', 'else b""'),
+        (f"{WORKER}/attempts.py", 'else pack(value, limit=self._limit, what="result")', 'else b""'),
     ),
     part(
         "statistics",
@@ -113,7 +113,7 @@ PARTS = (
     part(
         "surroundings put back",
         "what a job changes of folder, environment or signals stays for the next",
-        (f"{WORKER}/child.py", "reason := self._restore() or self._spent", "reason := self._spent"),
+        (f"{WORKER}/child.py", "reason := self._restore() or self.attempts.spent", "reason := self.attempts.spent"),
         load="brief",
     ),
     part("post once", "a post whose answer was lost makes a second job", *ONCE, load="post"),

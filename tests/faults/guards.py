@@ -149,7 +149,7 @@ ASKED_FOR = (
         "leases are measured by Redis' clock",
         "store/test_fences.py::test_a_workers_clock_that_is_wrong_makes_no_lease_longer_or_shorter",
         (
-            "mlq_cli/store/redis/store.py",
+            "mlq_cli/store/redis/verbs.py",
             '            "lane": lane,\n',
             '            "lane": lane,\n            "now": __import__("time").time(),\n',
         ),
@@ -291,7 +291,7 @@ EXTRA = (
         "a claim without an answer is sent again with the same token",
         "worker/test_leases.py::test_a_claim_without_an_answer_gets_the_same_jobs_when_it_asks_again",
         (
-            "mlq_cli/worker/worker.py",
+            "mlq_cli/worker/claiming.py",
             "self._tokens.setdefault(lane.name, new_token())",
             "self._tokens[lane.name] = new_token()",
         ),
@@ -350,7 +350,7 @@ EXTRA = (
         (
             "mlq_cli/worker/lane.py",
             "        begun = self._supply.reclaim(executor)\n        self._supply.find(self.executors.values(),",
-            "        begun = self._supply.reclaim(executor)\n        self._supply.find(self._able(),",
+            "        begun = self._supply.reclaim(executor)\n        self._supply.find(self.staff.able(),",
         ),
     ),
     mutant(

@@ -8,7 +8,6 @@ an executor. `inprocess.py` runs the same `Executing` in a thread.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import io
 import os
@@ -18,24 +17,19 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine
-from types import AsyncGeneratorType, GeneratorType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from mlq_cli.model.errors import Misuse, MlqError, TooLarge
-from mlq_cli.model.generation import enter
-from mlq_cli.model.outcome import Final, Kind, PutOff
-from mlq_cli.model.values import pack, unpack
+from mlq_cli.model.errors import Misuse, MlqError
+from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
-from mlq_cli.worker.context import Context, Job, jobs_in
-from mlq_cli.worker.failure import described, user_frames
-from mlq_cli.worker.generators import Gathered, drain, drain_async
+from mlq_cli.worker.context import Job, jobs_in
 from mlq_cli.worker.line import Receiver, wait_for
-from mlq_cli.worker.listeners import Listener, choose, find, import_from, listener_of
+from mlq_cli.worker.listeners import find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
-from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling, out_of_descriptors
+from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
 from mlq_cli.worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -44,7 +38,6 @@ if TYPE_CHECKING:
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
-Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
 
 class Executing:
@@ -59,14 +52,11 @@ class Executing:
         self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
-        self._worker: str = settings["worker"]
-        self._limit: int | None = settings["limit"]
+        self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
-        self._spent: str | None = None  # why it has to be replaced before the next job
         self.alone = False  # in a process of its own, where what a job changes is put back
         self._restore: Callable[[], str | None] = lambda: None
-        self.listeners: list[Listener] = []
 
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Send one frame to the worker."""
@@ -87,7 +77,7 @@ class Executing:
             self._recycling.begin()
         if self.alone:
             self._restore = Surroundings().restore
-        if any(listener.is_async for listener in self.listeners):
+        if any(listener.is_async for listener in self.attempts.listeners):
             import asyncio
 
             self.tell(("ready", os.getpid(), WIDTH))
@@ -118,14 +108,14 @@ class Executing:
 
     def _run_slice(self, number: int, packed: bytes) -> str | None:
         """Run the jobs of a slice; returns why it is time to leave. Their outcomes leave together, if that is soon."""
-        board, recycling, pack = self._board, self._recycling, self._pack
+        board, recycling, pack, attempt = self._board, self._recycling, self._pack, self.attempts.run
         reason = None
         told_at = now = time.monotonic()
         for mark, values in enumerate(jobs_in(packed), number << PLACE_BITS):
             board.begin(mark, now)
             if board.recalled(mark):
                 break
-            answer = self._attempt(values, now)
+            answer = attempt(values, now)
             frame = pack(answer)
             now = time.monotonic()
             kept = board.keep(frame)
@@ -133,7 +123,7 @@ class Executing:
             if not kept or now - told_at > SOON:
                 self._tell_unsent()
                 told_at = now
-            if (answer[3] > BRIEF or answer[0] != "done") and (reason := self._restore() or self._spent):
+            if (answer[3] > BRIEF or answer[0] != "done") and (reason := self._restore() or self.attempts.spent):
                 break
             if recycling and (reason := recycling.due()):
                 break
@@ -146,27 +136,6 @@ class Executing:
                 self._outcomes.sendall(b"".join(self._unsent))
             self._board.sent()  # after that: what is on the board and was sent as well counts once
             self._unsent.clear()
-
-    def _attempt(self, values: list[Any], began: float) -> Answer:
-        job = Job(values)
-        enter(job.generation + 1)
-        try:
-            msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
-            if not chosen:
-                return self._unknown(job)
-            context = Context(job, msg, self._worker, self, began)
-            for listener in chosen:
-                value = listener.call(msg, context)
-                if type(value) is GeneratorType:
-                    value = drain(value, context, self._limit)
-                elif listener.is_async:  # it came when this executor had already begun to run one job at a time
-                    value = _complete(self._awaited(value, context))
-            self._end_if_forked()
-            return self._done(job, value, began)
-        except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
-            self._end_if_forked(error)
-            return self._failed(job, error, began)
 
     # --- many at a time --------------------------------------------------------------------------------------------
     async def _run_many(self) -> None:
@@ -185,23 +154,23 @@ class Executing:
             slots.append(int(task.get_name()))
             free.release()
             if not running:
-                self._spent = self._restore() or self._spent
-            if self._spent:
+                self.attempts.spent = self._restore() or self.attempts.spent
+            if self.attempts.spent:
                 arrived.set()
 
         leaving = None
         while leaving is None:
             await free.acquire()
-            leaving = self._spent
+            leaving = self.attempts.spent
             job = None if leaving else self._next_job(slots[-1])
             while job is None and leaving is None:
                 arrived.clear()
                 await self._something(arrived)
-                leaving = self._spent or (self._recycling.due_for_code() if self._recycling else None)
+                leaving = self.attempts.spent or (self._recycling.due_for_code() if self._recycling else None)
                 job = None if leaving else self._next_job(slots[-1])  # another than before, if one has ended meanwhile
             if not job:
                 break
-            task = asyncio.create_task(self._attempt_async(job), name=str(slots.pop()))
+            task = asyncio.create_task(self._run_one(job), name=str(slots.pop()))
             running.add(task)
             task.add_done_callback(ended)
             leaving = self._recycling.due() if self._recycling else None
@@ -238,89 +207,13 @@ class Executing:
         except TimeoutError:
             self._end_if_alone()
 
-    async def _attempt_async(self, values: list[Any]) -> None:
-        began = time.monotonic()
-        job = Job(values)
-        enter(job.generation + 1)
-        try:
-            msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
-            context = Context(job, msg, self._worker, self, began)
-            value = None
-            for listener in chosen:
-                value = listener.call(msg, context)
-                if type(value) is GeneratorType:
-                    value = drain(value, context, self._limit)
-                elif listener.is_async:
-                    value = await self._awaited(value, context)
-            self._end_if_forked()
-            answer = self._done(job, value, began) if chosen else self._unknown(job)
-        except BaseException as error:
-            self._end_if_forked(error)
-            answer = self._failed(job, error, began)
-        self.tell(answer)
-
-    async def _awaited(self, value: Any, context: Context) -> Any:
-        """Return what an async listener gives in the end."""
-        if isinstance(value, AsyncGeneratorType):
-            return await drain_async(value, context, self._limit)
-        return await value
+    async def _run_one(self, values: list[Any]) -> None:
+        self.tell(await self.attempts.run_async(values, time.monotonic()))
 
     def _end_if_alone(self) -> None:
         """End this process when its worker and its guard were killed together: nothing else would tell it."""
         if os.getppid() != self._parent:
             os._exit(1)
-
-    def _end_if_forked(self, error: BaseException | None = None) -> None:
-        """End this process when it is a copy that the listener has forked and that came out of it too.
-
-        It has neither the attempt nor the executor's sockets: what it would say is the original's to say, and it would
-        take the next job away from it.
-        """
-        if os.getpid() == self._pid:
-            return
-        code = 0
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        elif error is not None:
-            traceback.print_exception(type(error), error, user_frames(error))
-            code = 1
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        os._exit(code & 0xFF)
-
-    def _done(self, job: Job, value: Any, began: float) -> Answer:
-        short = b""
-        if type(value) is tuple and len(value) == 2 and (value[0] is None or isinstance(value[0], str)):
-            if value[0] is not None:
-                short = b"=" + value[0].encode()
-                if self._limit is not None and len(short) > self._limit:
-                    raise TooLarge(f"the short result is {len(short):,} bytes, over the limit of {self._limit:,}")
-            value = value[1]
-        result = value.packed() if type(value) is Gathered else pack(value, limit=self._limit, what="result")
-        return (Kind.DONE.value, job.id, job.token, time.monotonic() - began, short, result, b"")
-
-    def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
-        seconds = time.monotonic() - began
-        if out_of_descriptors(error):
-            self._spent = "a job has used up the descriptors"
-        if isinstance(error, PutOff):
-            return (Kind.LATER.value, job.id, job.token, seconds, b"%.3f" % error.seconds, b"", b"")
-        kind = Kind.FINAL if isinstance(error, Final) else Kind.ERROR
-        return (kind.value, job.id, job.token, seconds, *described(error))
-
-    def _unknown(self, job: Job) -> Answer:
-        asked = ", ".join(job.functions or [])
-        known = ", ".join(listener.name for listener in self.listeners)
-        message = f"no worker has the function {asked}; the last one asked has {known}"
-        return (Kind.UNKNOWN.value, job.id, job.token, 0.0, b"UnknownFunction", message.encode(), b"")
-
-
-def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio
-
-    return asyncio.run(coroutine)
 
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
@@ -328,10 +221,10 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     if (terms := settings.get("delivery")) is not None:
         from mlq_cli.worker.callbacks import Delivery
 
-        executing.listeners = [listener_of(Delivery.of(terms).deliver)]
+        executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
     if settings["setup"]:
         find(settings["setup"])()
 

@@ -58,7 +58,7 @@ class ThreadHost:
         with jobs, outcomes:
             try:
                 executing = Executing(jobs, outcomes, board, read_settings(outcomes))
-                executing.listeners = self._listeners  # shared: what is added later runs for the next message
+                executing.attempts.listeners = self._listeners  # shared: what is added later runs for the next message
                 start(executing, lambda: None)
             except (OSError, EOFError):
                 pass  # the worker has closed the sockets: it is done with us

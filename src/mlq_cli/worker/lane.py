@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mlq_cli.model.errors import Misuse
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.behind import Behind
@@ -20,12 +19,12 @@ from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.slices import Sent
+from mlq_cli.worker.staff import Staff
 from mlq_cli.worker.supply import STUCK, Supply
 
 log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
-GUARDS = 1.0  # seconds between two looks at the guards, at least
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 
 
@@ -47,27 +46,19 @@ class Lane:
     ) -> None:
         self.name = name
         self.queues = queues
-        self._hosts = hosts
-        self._settings = settings
         self._outbox = outbox
         self._size = size
         self._timeout = timeout
         self._memory = memory
         self.on_demand = on_demand
-        self.executors: dict[int, Executor] = {}
+        self.staff = Staff(hosts, settings, lasting=not on_demand)
+        self.executors = self.staff.executors
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self._behind = Behind(self._supply, self._hearing)
         self.empty = False  # the last claim left nothing in the queues
         self._busy_at = time.monotonic()
-        self._unburied: list[Executor] = []  # ended, and something of them is still to be waited for
-        self._hire_at = 0.0
-        self._guards_at = 0.0
-        self._failed_starts = 0
-        self.ever_ready = False  # whether any executor could ever start
         self._stopping = False
-        self._cannot_start: Misuse | None = None
-        self.on_hire: Callable[[Executor], None] = lambda executor: None
         self.on_leave: Callable[[Executor], None] = lambda executor: None
 
     # --- jobs in ---------------------------------------------------------------------------------------------------
@@ -76,7 +67,7 @@ class Lane:
         if self._stopping:
             return 0
         if self.on_demand and not self.executors:
-            return AHEAD - len(self._supply) if time.monotonic() >= self._hire_at else 0
+            return AHEAD - len(self._supply) if time.monotonic() >= self.staff.hire_at else 0
         now, supply = time.monotonic(), self._supply
         depth, elsewhere = 0, 0
         for executor in self.executors.values():
@@ -93,17 +84,13 @@ class Lane:
         for older in self._supply.known([job.id for job in jobs]):
             self.drop(Held(older.id, older.token))
         self._supply.add(jobs, token)
-        if any(executor.width > 1 or not executor.busy for executor in self._able()):
+        if any(executor.width > 1 or not executor.busy for executor in self.staff.able()):
             self.dispatch()  # otherwise there is time until the next turn is under way
-
-    def _able(self) -> list[Executor]:
-        """Return the executors that take jobs."""
-        return [executor for executor in self.executors.values() if executor.ready and not executor.leaving]
 
     def dispatch(self) -> None:
         """Hand the backlog to executors."""
         if self._supply.backlog:
-            self._supply.hand_out(self._able())
+            self._supply.hand_out(self.staff.able())
 
     def _back_to_backlog(self) -> None:
         """Take back whatever has not begun."""
@@ -119,7 +106,7 @@ class Lane:
     @property
     def slots(self) -> int:
         """How many jobs it can run at a time; executors that are still to start count as one each."""
-        return max(self._size, sum(executor.width for executor in self._able()))
+        return max(self._size, sum(executor.width for executor in self.staff.able()))
 
     @property
     def busy(self) -> bool:
@@ -128,7 +115,7 @@ class Lane:
 
     def pids(self) -> list[int | None]:
         """Return the processes of all executors, those included that have ended and are not buried."""
-        return [executor.pid for executor in (*self.executors.values(), *self._unburied)]
+        return self.staff.pids()
 
     @property
     def winding_down(self) -> bool:
@@ -151,7 +138,7 @@ class Lane:
         match frame:
             case ["ready", _, int() as width] if width > 0 and not executor.ready:
                 executor.became_ready(width)
-                self.ever_ready, self._failed_starts = True, 0
+                self.staff.ready()
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
@@ -161,12 +148,7 @@ class Lane:
                 if executor.width == 1:
                     self._supply.wait(self._supply.slices.take_behind(executor.board.begun().mark))
             case ["broken", str() as text, (str() | None) as hint] if not executor.ready:
-                executor.killed = True  # it held no job yet, so this is no crash of one
-                self._failed_starts += 1
-                if self.ever_ready or self.on_demand:
-                    log.error("an executor cannot start; trying again: %s", text.rstrip())
-                else:
-                    self._cannot_start = Misuse(f"the worker cannot start: {text.rstrip()}", hint=hint)
+                self.staff.broken(executor, text.rstrip(), hint)
             case _:
                 raise ValueError("an unknown frame")
 
@@ -176,12 +158,11 @@ class Lane:
 
         Raises Misuse when no executor has ever been able to start: no job would ever run.
         """
-        if self._cannot_start is not None:
-            raise self._cannot_start
+        if self.staff.cannot_start is not None:
+            raise self.staff.cannot_start
         if self._memory is not None:
             self._memory.enforce(now, self.executors.values())
-        if now >= self._guards_at:
-            self._look_after_guards(now)
+        self.staff.look_after_guards(now)
         for number, executor in list(self.executors.items()):
             if executor.rests(now):
                 continue
@@ -197,7 +178,7 @@ class Lane:
             elif self._behind.look(executor, now):
                 self.dispatch()
         self._give_back_late(now)
-        self._unburied = [executor for executor in self._unburied if not executor.gone]
+        self.staff.bury_gone()
         self._hire(now)
 
     def _give_back_late(self, now: float) -> None:
@@ -205,7 +186,7 @@ class Lane:
         supply = self._supply
         if self.on_demand and not self._stopping:
             return
-        able = self._able()
+        able = self.staff.able()
         if not able and self._unbegun():
             supply.take_back()  # from the line of those that leave, who do not receive any more
         if able and self._unbegun() and all(_stuck(executor, now) for executor in able):
@@ -214,16 +195,6 @@ class Lane:
             self.give_back()
         elif supply.backlog and now - supply.waiting_since > STUCK:
             self.give_back()
-
-    def _look_after_guards(self, now: float) -> None:
-        self._guards_at = now + GUARDS
-        for executor in self.executors.values():
-            if executor.ready and not executor.leaving and not executor.guarded:
-                log.warning("the guard of an executor was killed; the executor is replaced after what it runs")
-                executor.board.ask_to_leave()
-                executor.leave()
-                if not executor.busy:
-                    executor.kill()
 
     def next_look(self, now: float) -> float | None:
         """Return the seconds until something may have to be looked after, None when nothing will."""
@@ -235,8 +206,8 @@ class Lane:
             if not self.on_demand and self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
         if self._wanted() > len(self.executors):
-            times.append(self._hire_at - now)
-        if self._unburied or any(not executor.ready or executor.leaving for executor in self.executors.values()):
+            times.append(self.staff.hire_at - now)
+        if self.staff.unsettled:
             times.append(0.25)
         return max(0.001, min(times)) if times else None
 
@@ -254,22 +225,10 @@ class Lane:
             self._busy_at = now
         elif self.on_demand and self.executors and now - self._busy_at > IDLE:
             self._ask_to_stop()
-        if now < self._hire_at:
-            return
-        if not self.executors and self._wanted():
-            self._supply.start_anew()
-        for number in range(self._wanted()):
-            if number not in self.executors:
-                try:
-                    executor = Executor(
-                        self._hosts(number), self._settings, self._supply.line.receiving_end, self._supply.slices
-                    )
-                except OSError as error:  # no process, no descriptor, no memory to be had
-                    log.error("an executor cannot be started, trying again: %s", error)
-                    self._hire_at = now + 1.0
-                    return
-                self.executors[number] = executor
-                self.on_hire(executor)
+        if now >= self.staff.hire_at:
+            if not self.executors and self._wanted():
+                self._supply.start_anew()
+            self.staff.hire(range(self._wanted()), self._supply, now)
 
     def _overran(self, executor: Executor, late: list[Sent]) -> None:
         for job in late:
@@ -295,18 +254,9 @@ class Lane:
                 seconds = max(0.0, time.monotonic() - since)
                 self._outbox.error(job, Kind.CRASH, error_type, message, seconds, trace)
         if not executor.ready:
-            self._failed_starts = max(1, self._failed_starts)
-            self._hire_at = time.monotonic() + min(30.0, 0.25 * 2**self._failed_starts)
-            if not executor.killed:
-                said = f"; the last it said:\n{trace.decode(errors='replace')}" if trace.strip() else ""
-                if self.ever_ready or self.on_demand:
-                    log.error("an executor cannot start, trying again: it %s%s", _was(how), said.rstrip())
-                else:
-                    self._cannot_start = Misuse(f"the worker cannot start: its executor {_was(how)}{said.rstrip()}")
+            self.staff.failed(executor, f"its executor {_was(how)}", trace)
             self.give_back()  # it will take a while until somebody can run these
-        executor.close()
-        if not executor.gone:
-            self._unburied.append(executor)
+        self.staff.let_go(executor)
         self.dispatch()
 
     def give_back_unbegun(self) -> None:
@@ -345,7 +295,7 @@ class Lane:
     # --- stopping --------------------------------------------------------------------------------------------------
     def stop(self) -> None:
         """Give back what has not begun and let what runs finish."""
-        self._stopping, self._cannot_start = True, None
+        self._stopping, self.staff.cannot_start = True, None
         self.give_back_unbegun()
         self._ask_to_stop()
 

@@ -10,7 +10,6 @@ that Redis has something to do while the worker acts on its answers.
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
 import time
@@ -24,6 +23,7 @@ from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
 from mlq_cli.worker.bells import Bells
+from mlq_cli.worker.claiming import Claiming
 from mlq_cli.worker.ears import Ears
 from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
@@ -36,7 +36,6 @@ log = logging.getLogger("mlq.worker")
 MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 MOST_BYTES = 4 << 20  # of results in one call, likewise
 AHEAD = 30  # outcomes that are worth to be sent while a turn is under way
-TICK = 12.0  # seconds an idle lane sleeps at most, and no longer than 0.4 of a lease; bells wake it long before
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
 BEAT_IDLE = 10.0
 SILENCE = 30.0  # seconds for which a worker that says nothing is still shown
@@ -79,9 +78,9 @@ class Worker:
         self._ears = Ears(self._selector)
         self._bells = Bells(store, self._selector, self._cut_off)
         self._refilled = False  # our own doing has put jobs into our queues
-        self._tokens: dict[str, str] = {}  # of claims whose answer has not come
         self._beat_at = 0.0
         self._fence = Fence(rules.lease, self._end_what_runs)
+        self._claiming = Claiming(store, name, rules, self._fence, self._bells, outbox)
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
@@ -90,7 +89,7 @@ class Worker:
             store.talk(), self._selector, ended=outage.ended, refused=outage.refused, cut_off=self._cut_off
         )
         for lane in lanes:
-            lane.on_hire = partial(self._ears.hired, lane)
+            lane.staff.on_hire = partial(self._ears.hired, lane)
             lane.on_leave = self._ears.left
 
     # --- from outside ----------------------------------------------------------------------------------------------
@@ -156,7 +155,7 @@ class Worker:
         if self._outage.since is not None:
             return False  # answers may not come back: what nobody hears of must not be taken from others
         # Callbacks wait until it is clear that this worker can start at all.
-        ready = not lane.on_demand or all(other.ever_ready or other.on_demand for other in self._lanes)
+        ready = not lane.on_demand or all(other.staff.ever_ready or other.on_demand for other in self._lanes)
         return ready and lane.room() > 0
 
     def _has_to_speak(self) -> bool:
@@ -194,7 +193,7 @@ class Worker:
             turn.add(store.progress(list(progress.values())), lambda _: self._said(progress))
         for lane in self._lanes:
             if self._may_claim(lane):
-                turn.add(self._claim(lane), partial(self._claimed, lane, boot_time()))
+                turn.add(self._claiming.claim(lane, lane.room()), partial(self._claimed, lane, boot_time()))
         self._refilled = False
         return turn
 
@@ -219,35 +218,14 @@ class Worker:
         for lane in self._lanes:
             self._bells.hang_up(lane)
 
-    # --- claiming --------------------------------------------------------------------------------------------------
-    def _claim(self, lane: Lane) -> Call[Claims]:
-        # The token of an unanswered claim is used again: should the claim have worked, it answers the same jobs.
-        token = self._tokens.setdefault(lane.name, new_token())
-        return self._store.claim(
-            lane.queues,
-            min(lane.room(), MOST),
-            worker=self._name,
-            lane=f"{self._name}:{lane.name}",
-            token=token,
-            rules=self._rules,
-        )
-
+    # --- leases and outcomes -----------------------------------------------------------------------------------------
     def _claimed(self, lane: Lane, sent_at: float, claims: Claims) -> None:
-        token = self._tokens.pop(lane.name)
-        lane.empty = claims.empty and not claims.jobs and claims.withheld is None
-        if self._fence.too_late(sent_at):  # frozen between the question and here: these may be others' by now
-            self._outbox.releases += [Held(job.id, token) for job in claims.jobs]
-        elif claims.jobs:
+        if (token := self._claiming.take_in(lane, sent_at, claims)) is not None:
             self._check_leases()
             lane.take(claims.jobs, token)
             self._beat_at = min(self._beat_at, time.monotonic() + BEAT_BUSY)
-        if claims.empty and lane.room() > 0 and not self._bells.listening(lane):
-            # Callbacks that were lost are looked for more seldom: their bells ring as well.
-            tick = min(TICK, self._rules.lease * 0.4) * (3 if lane.on_demand else 1)
-            due = (seconds for seconds in (claims.next_due, claims.withheld) if seconds is not None)
-            self._bells.listen(lane, min([tick, *(seconds + 0.001 for seconds in due)]))
+        self._claiming.listen(lane, claims)
 
-    # --- leases and outcomes ---------------------------------------------------------------------------------------
     def _heartbeat(self) -> Call[dict[Held, str]]:
         # Not what is to be given back: were that never to arrive, its lease must end.
         held = self._outbox.held()
@@ -368,11 +346,6 @@ class Worker:
             self._woken.recv(64)
         except BlockingIOError:
             pass
-
-
-def new_token() -> str:
-    """Return a random token: 63 bits as a decimal number, which Redis stores in half the bytes of a text."""
-    return str(int.from_bytes(os.urandom(8)) >> 1)
 
 
 def _jobs(ids: Sequence[str]) -> str:

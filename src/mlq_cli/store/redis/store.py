@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import random
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgpack
 
 from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.job import Record, State
-from mlq_cli.model.options import PostOptions
-from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import (
     Call,
-    Caller,
-    Claims,
     Entry,
-    Held,
-    Part,
     Place,
-    Posted,
-    Progress,
     QueueCounts,
     ServerInfo,
-    Swept,
 )
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
-    read_claims,
     read_entry,
-    read_let_go,
-    read_number,
-    read_posted,
-    read_reasons,
     read_state,
-    read_swept,
-    read_verdicts,
 )
-from mlq_cli.store.redis.codec import option_fields, read_record, retention_fields
+from mlq_cli.store.redis.codec import read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
 from mlq_cli.store.redis.counting import counts_of, oldest_waiting
 from mlq_cli.store.redis.link import Command, ErrorAnswer
@@ -51,6 +30,7 @@ from mlq_cli.store.redis.outlook import Outlook
 from mlq_cli.store.redis.pages import Pages
 from mlq_cli.store.redis.scripts import script
 from mlq_cli.store.redis.talk import RedisTalk
+from mlq_cli.store.redis.verbs import Verbs
 from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 
 if TYPE_CHECKING:
@@ -63,21 +43,14 @@ PAGE = 500  # records read in one exchange
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
 
-class _Here(threading.local):
-    """What each thread has of its own."""
-
-    def __init__(self) -> None:
-        self.caller = Caller()
-
-
-class RedisStore:
+class RedisStore(Verbs):
     """Jobs in Redis or Valkey, one namespace of it. Threads may share one."""
 
     def __init__(self, endpoint: Endpoint, namespace: str) -> None:
+        super().__init__()
         self.namespace = namespace
         self._wire = Wire(endpoint)
         self._prefix = layout.prefix(namespace)
-        self._here = _Here()
         self._outlook = Outlook(self._read, self.workers, namespace)
 
     @property
@@ -124,122 +97,6 @@ class RedisStore:
     def talk(self) -> RedisTalk:
         """Return a way to send calls before those before them are answered."""
         return RedisTalk(self._wire, self._command, self.run)
-
-    # --- the life of a job -----------------------------------------------------------------------------------------
-    def post(
-        self,
-        messages: Sequence[bytes],
-        options: PostOptions,
-        ids: Sequence[str] | None = None,
-        caller: Caller | None = None,
-    ) -> Call[Posted]:
-        """Add jobs; an id that exists already is left as it is."""
-        named = self._serial(caller)
-        if options.queue != "default":
-            named["queue"] = options.queue
-        if options.priority:
-            named["priority"] = options.priority
-        if fields := option_fields(options):
-            named["fields"] = fields
-        if options.delay:
-            named["delay"] = options.delay
-        if options.at is not None:
-            named["due_at"] = options.at
-        if ids is None:
-            return Call("post", [_pack(named), *messages], lambda answer: read_posted(answer, len(messages)))
-        given, named["own"] = list(ids), True
-        args = [_pack(named), *chain.from_iterable(zip(given, messages, strict=True))]
-        return Call("post", args, lambda answer: Posted(given, answer[1]))
-
-    def _serial(self, caller: Caller | None = None) -> dict[str, Any]:
-        """Return who asks, and how often already: a thread asks one thing at a time, so one answer is remembered."""
-        return (caller or self._here.caller).next()
-
-    def claim(
-        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
-    ) -> Call[Claims]:
-        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
-        named = {
-            "queues": queues,
-            "count": count,
-            "worker": worker,
-            "lane": lane,
-            "token": token,
-            "lease": rules.lease,
-            "max_retries": rules.max_retries,
-        }
-        return Call("claim", [_pack(named)], read_claims)
-
-    def heartbeat(
-        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
-    ) -> Call[dict[Held, str]]:
-        """Renew leases; returns which are no longer this worker's, and why."""
-        flat = list(chain.from_iterable(about.items()))
-        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
-        return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
-
-    def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
-        """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""
-        named = {
-            "retries": rules.retries,
-            "max_crashes": rules.max_crashes,
-            "max_retries": rules.max_retries,
-            "backoff": rules.backoff,
-            "backoff_max": rules.backoff_max,
-            "jitter": random.random(),
-            "retention": retention_fields(rules.retention),
-        }
-        return Call("finish", [_pack(named), *chain.from_iterable(outcomes)], read_reasons)
-
-    def release(self, held: Sequence[Held]) -> Call[int]:
-        """Give jobs back with no attempt spent; returns how many were still held."""
-        return Call("release", [_pack({}), *chain.from_iterable(held)], read_number)
-
-    def progress(self, values: Sequence[Progress]) -> Call[int]:
-        """Keep what listeners say; returns how many were refused."""
-        return Call("progress", [_pack({}), *chain.from_iterable(values)], read_number)
-
-    def emit(self, parts: Sequence[Part]) -> Call[int]:
-        """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
-        return Call("emit", [_pack({}), *chain.from_iterable(parts)], read_number)
-
-    def sweep(
-        self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
-    ) -> Call[Swept]:
-        """Promote what is due in a queue, give back what is lost, forget what was kept long enough."""
-        named = {
-            "queue": queue,
-            "limit": limit,
-            "offset": offset,
-            "lease": rules.lease,
-            "max_retries": rules.max_retries,
-            "retention": retention_fields(rules.retention),
-        }
-        if timeout is not None:
-            named["timeout"] = timeout
-        return Call("sweep", [_pack(named)], read_swept)
-
-    # --- what people do to jobs ------------------------------------------------------------------------------------
-    def cancel(self, ids: Sequence[str]) -> Call[list[str]]:
-        """End jobs that have not ended; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("cancel", [_pack({}), *ids], read_verdicts)
-
-    def requeue(self, ids: Sequence[str]) -> Call[list[str]]:
-        """Run dead or canceled jobs again; for each id `ok`, `missing`, or the state that does not allow it."""
-        return Call("requeue", [_pack(self._serial()), *ids], read_verdicts)
-
-    def release_queue(self, queue: str, *, limit: int = 500) -> Call[int]:
-        """Give running jobs of a queue back, whoever holds them; returns how many."""
-        return Call("release", [_pack({"queue": queue, "limit": limit, **self._serial()})], read_number)
-
-    def purge(self, queue: str, state: State, *, limit: int = 500) -> Call[tuple[int, int]]:
-        """Throw jobs away with their records; returns how many, and how many are left."""
-        named = {"queue": queue, "state": layout.STATES[state], "limit": limit, **self._serial()}
-        return Call("purge", [_pack(named)], lambda answer: (answer[1], answer[2]))
-
-    def pause(self, queue: str, *, paused: bool) -> Call[int]:
-        """Stop or go on handing out a queue's jobs; returns how many wait."""
-        return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
     # --- looking ---------------------------------------------------------------------------------------------------
     def records(self, ids: Sequence[str], *, values: bool = True) -> list[Record | None]:
@@ -385,11 +242,6 @@ class RedisStore:
             if isinstance(answer, Exception):
                 raise self._wire.translate(answer)
         return answers
-
-
-def _pack(named: dict[str, Any]) -> bytes:
-    packed: bytes = msgpack.packb(named, use_bin_type=False)  # the msgpack of Redis' Lua knows no binary type
-    return packed
 
 
 def _unknown(answer: Any) -> bool:

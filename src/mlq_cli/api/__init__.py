@@ -1,0 +1,1 @@
+"""The methods of class MLQ, by what they are for. `mlq.py` puts them together."""
