@@ -100,6 +100,7 @@ class Executing:
                 number, packed = self._receiver.receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
+                reason = self._enough(idle=True)
                 continue
             if not number:
                 return
@@ -127,8 +128,27 @@ class Executing:
                 break
             if recycling and (reason := recycling.due()):
                 break
+            if self.attempts.hooks is not None and (reason := self._enough()):
+                break
         self._tell_unsent()
         return reason or ("its guard is gone" if board.asked_to_leave else None)
+
+    def _enough(self, *, idle: bool = False) -> str | None:
+        """Ask the user's hook whether to stop; when it says so, tell the worker and return why to leave."""
+        hooks = self.attempts.hooks
+        if hooks is None:
+            return None
+        if idle:
+            hooks.in_vain()
+        try:
+            if not hooks.stops():
+                return None
+        except BaseException as error:
+            self.attempts.on_hook_error(error)
+            return None
+        self._tell_unsent()
+        self.tell(("enough",))
+        return "its hook says that it is time to stop"
 
     def _tell_unsent(self) -> None:
         if self._unsent:
@@ -206,9 +226,11 @@ class Executing:
                 await arrived.wait()
         except TimeoutError:
             self._end_if_alone()
+            self.attempts.spent = self._enough(idle=True) or self.attempts.spent
 
     async def _run_one(self, values: list[Any]) -> None:
         self.tell(await self.attempts.run_async(values, time.monotonic()))
+        self.attempts.spent = self._enough() or self.attempts.spent
 
     def _end_if_alone(self) -> None:
         """End this process when its worker and its guard were killed together: nothing else would tell it."""
@@ -225,6 +247,10 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         return
     import_from(settings["paths"])
     executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    if hooks := settings.get("hooks"):
+        from mlq_cli.worker.hooks import Hooks
+
+        executing.attempts.hooks = Hooks(**{name: find(path) for name, path in hooks.items()})
     if settings["setup"]:
         find(settings["setup"])()
 

@@ -49,21 +49,31 @@ class Consuming:
     """Takes messages for one loop, and says what became of them. For one thread at a time."""
 
     def __init__(
-        self, store: Store, queues: Sequence[str], rules: Rules, *, ahead: int | None = None, what: str = "consume"
+        self,
+        store: Store,
+        queues: Sequence[str],
+        rules: Rules,
+        *,
+        ahead: int | None = None,
+        what: str = "consume",
+        keeps: bool = True,
     ) -> None:
-        """`ahead`: messages to hold at most, None: what pays; `what` the loop does, for `mlq workers`."""
+        """`ahead`: messages to hold at most, None: what pays; `what` the loop does, for `mlq workers`.
+
+        `keeps`: whether leases have to last, for what takes a message has work to do with it.
+        """
         self._pid = os.getpid()
-        self._name = _take_name(self._pid)
+        self.name = _take_name(self._pid)
         self._store, self._queues, self._rules = store, queues, rules
-        self.stock = Stock(store, queues, self._name, rules, about_this(tuple(queues), 1, (what,)))
+        self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (what,)))
         self._outage = Outage()
-        self._keeper: Keeper | None = None
+        self._keeper = Keeper(self.stock, self._outage) if keeps else None
         self._bell: Bell | None = None
         self._alarm: tuple[socket.socket, socket.socket] | None = None
         self._most = ahead or DEPTH
         self._depth = 1
         self._pace: float | None = None  # seconds a message takes, lately
-        self._stopping = self.closed = False
+        self.stopping = self.closed = False
         self._was_there = False  # Redis has answered
         self._troubled_since: float | None = None
         self._generation: Token[int] | None = None  # of whoever runs the loop
@@ -79,7 +89,7 @@ class Consuming:
         if self._pid != os.getpid():
             raise Misuse("this loop belongs to the process that was forked", hint="consume anew in each process")
         stock, asked_at = self.stock, None
-        while not (self._stopping or self.closed):
+        while not (self.stopping or self.closed):
             if stock.unbegun:
                 values = self._begin()
                 if values is not None:
@@ -135,7 +145,7 @@ class Consuming:
         """Wait until something is here; returns whether it is."""
         stock = self.stock
         tick = min(TICK, self._rules.lease * 0.4)
-        while not self._stopping:
+        while not self.stopping:
             try:
                 with stock.lock:
                     if not stock.under_way:
@@ -159,11 +169,11 @@ class Consuming:
         return False
 
     def _keep(self) -> None:
-        if self._keeper is None:
-            self._keeper = Keeper(self.stock, self._outage)
-            self._keeper.start()
-        elif self._keeper.dozing and self.stock.unbegun:
-            self._keeper.wake()
+        keeper = self._keeper
+        if keeper is not None and not keeper.started:
+            keeper.start()
+        elif keeper is not None and keeper.dozing and self.stock.unbegun:
+            keeper.wake()
 
     # --- waiting ---------------------------------------------------------------------------------------------------
     def _sleep(self, seconds: float) -> None:
@@ -190,7 +200,7 @@ class Consuming:
         poll.register(self._alarm[1], select.POLLIN)
         if bell is not None:
             poll.register(bell.fileno(), select.POLLIN)
-        if self._stopping:
+        if self.stopping:
             return False
         ready = poll.poll(max(0.0, seconds) * 1000)
         return bell is not None and any(number == bell.fileno() for number, _ in ready)
@@ -219,7 +229,7 @@ class Consuming:
 
     def stop(self) -> None:
         """End the loop when it asks for the next message. From any thread, or a signal handler."""
-        self._stopping = True
+        self.stopping = True
         if self._alarm is not None:
             try:
                 self._alarm[0].send(b"!")
@@ -237,6 +247,16 @@ class Consuming:
         self._pace = seconds if self._pace is None else self._pace + 0.2 * (seconds - self._pace)
         outcome = Outcome(values[0].decode(), values[8].decode(), kind, seconds, first, second, third)
         stock.outbox.outcomes.append(outcome)
+
+    def tell(self) -> bool:
+        """Tell Redis now what is settled; returns whether it has taken all of that. Raises MlqError."""
+        stock, done = self.stock, self.stock.done
+        with stock.lock:
+            stock.hear()
+            told = len(stock.outbox.outcomes)
+            stock.say(0)
+            stock.hear()
+        return stock.done - done == told
 
     def failed(self, error: BaseException, kind: Kind = Kind.ERROR) -> None:
         """Say that the attempt has failed with this error."""
@@ -265,7 +285,7 @@ class Consuming:
             end.close()
         if self._generation is not None:
             leave(self._generation)
-        _free_names.append((self._pid, self._name))
+        _free_names.append((self._pid, self.name))
 
     def _say_goodbye(self) -> None:
         stock, give_up_at = self.stock, time.monotonic() + LAST_WORDS
@@ -337,6 +357,24 @@ class Messages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def pop(loop: Consuming, timeout: float | None) -> Any:
+    """Return one message that is finished already, None when there is none."""
+    try:
+        while (values := loop.take(timeout)) is not None:
+            try:
+                msg = unpack(values[1] or NOTHING)
+            except Misuse as error:
+                log.error("job %s: %s", values[0].decode(), error)
+                loop.failed(error)
+                continue
+            loop.settle("done", b"", NOTHING)
+            if loop.tell():  # or it was canceled just now, or is another's
+                return msg
+        return None
+    finally:
+        loop.close()
 
 
 def _answers(error: MlqError) -> bool:

@@ -28,12 +28,14 @@ class Keeper:
         self._closed = False
         self._late = False  # leases could not be renewed, and that was told
         self._beat_at = 0.0
+        self.started = False
         self.dozing = False  # until the next heartbeat
         self.last: Callable[[], None] | None = None  # to be called when the lock is free
         self._thread = threading.Thread(target=self._run, daemon=True, name="mlq-consume")
 
     def start(self) -> None:
         """Begin."""
+        self.started = True
         self._thread.start()
 
     def wake(self) -> None:

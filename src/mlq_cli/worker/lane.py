@@ -60,6 +60,7 @@ class Lane:
         self._busy_at = time.monotonic()
         self._stopping = False
         self.on_leave: Callable[[Executor], None] = lambda executor: None
+        self.on_enough: Callable[[], None] = lambda: None
 
     # --- jobs in ---------------------------------------------------------------------------------------------------
     def room(self) -> int:
@@ -142,6 +143,8 @@ class Lane:
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
+            case ["enough"]:
+                self.on_enough()
             case ["leaving", reason]:
                 log.info("an executor is replaced: %s", reason)
                 executor.leave()

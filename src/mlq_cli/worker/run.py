@@ -147,6 +147,7 @@ def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> d
         "worker": name,
         "functions": list(options.functions),
         "setup": options.setup,
+        "hooks": options.hooks,
         "paths": [*(os.path.abspath(path) for path in options.paths), here],
         "max_jobs": options.max_jobs,
         "max_memory": options.max_memory,

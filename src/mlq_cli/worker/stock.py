@@ -23,9 +23,10 @@ from mlq_cli.model.errors import MlqError
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
+from mlq_cli.worker.claiming import new_token
 from mlq_cli.worker.fence import MARGIN, boot_time
 from mlq_cli.worker.outbox import Outbox
-from mlq_cli.worker.worker import MOST, MOST_BYTES, SILENCE, new_token
+from mlq_cli.worker.worker import MOST, MOST_BYTES, SILENCE
 
 log = logging.getLogger("mlq.consume")
 
@@ -171,9 +172,7 @@ class Stock:
         held, sent_at = [Held(*pair) for pair in list(self.held.items())], boot_time()
         about = {**self._about, "slots": 1, "running": len(held), "done": self.done}
         life = max(SILENCE, self._rules.lease)
-        gone = self._store.ask(
-            self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
-        )
+        gone = self._store.ask(self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about))
         self.fresh_until, self._shown = sent_at + self._span, True
         if gone:
             self._let_go(gone)
