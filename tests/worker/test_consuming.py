@@ -18,7 +18,10 @@ import pytest
 from mlq_cli import MLQ, Misuse, State, StoreUnavailable
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.options import PostOptions
+from mlq_cli.model.rules import rules_of
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
+from mlq_cli.worker.consuming import Consuming
+from mlq_cli.worker.fence import boot_time
 from tests_support import wait_until
 
 
@@ -221,16 +224,30 @@ def test_the_lease_is_kept_while_the_body_is_at_work(mlq: MLQ) -> None:
     assert mlq.get_job(job_id)["attempt"] == 1 and states(mlq, [job_id]) == ["succeeded"]
 
 
-def test_a_canceled_message_that_has_not_begun_is_not_handed_out(mlq: MLQ) -> None:
-    ids = mlq.post_many(range(600))
-    messages = mlq.consume(timeout=0, lease=0.6)
-    seen = [next(messages) for _ in range(301)]
-    stock = messages._loop.stock
-    wait_until(lambda: running(mlq) == 1)  # they went back, behind a long body
-    mlq.cancel(ids[450])
-    seen += list(messages)
-    assert seen == [number for number in range(600) if number != 450]
-    assert not stock.held
+def test_what_was_canceled_or_lost_before_it_began_is_not_handed_out(mlq: MLQ) -> None:
+    ids = mlq.post_many(range(5))
+    loop = Consuming(mlq.store, ("default",), rules_of(mlq.profile))
+    with loop.stock.lock:
+        loop.stock.say(5)
+        loop.stock.hear()
+        mlq.cancel(ids[1], ids[3])
+        loop.stock.beat()
+    assert [int(values[0]) - int(ids[0]) for values in loop.stock.unbegun] == [0, 2, 4]
+    loop.close()
+    assert states(mlq, ids) == ["queued", "canceled", "queued", "canceled", "queued"] and mlq.workers() == []
+
+
+def test_nothing_is_handed_out_whose_lease_may_be_over(mlq: MLQ) -> None:
+    ids = mlq.post_many(range(5))
+    loop = Consuming(mlq.store, ("default",), rules_of(mlq.profile))
+    with loop.stock.lock:
+        loop.stock.say(5)
+        loop.stock.hear()
+    loop.stock.fresh_until = boot_time()  # as after the process was frozen
+    values = loop.take(0)
+    assert values is not None and values[0].decode() == ids[0] and loop.stock.fresh_until > boot_time()
+    assert states(mlq, ids) == ["running", *["queued"] * 4]
+    loop.close()
 
 
 def test_a_loop_is_shown_beside_the_workers_and_leaves_no_key_behind_for_each_time(mlq: MLQ, redis_url: str) -> None:
