@@ -88,14 +88,14 @@ class ConsumingHere(Looking, Changing):
             @functools.wraps(function)
             def work(*args: Any, **kwargs: Any) -> int:
                 from mlq_cli.worker.hooks import Hooks
-                from mlq_cli.worker.listeners import listener_of
                 from mlq_cli.worker.polling import Polling
+                from mlq_cli.worker.repertoire import Repertoire
 
-                listener = listener_of(functools.partial(function, *args, **kwargs) if args or kwargs else function)
-                named = replace(listener, name=getattr(function, "__name__", listener.name))
-                loop = self._loop(queue, lease, None, named.name)
+                repertoire = Repertoire()
+                repertoire.add_bound(function, args, kwargs)
+                loop = self._loop(queue, lease, None, _name_of(function), functions=repertoire.names)
                 limit = self.profile.limits.result
-                return Polling(loop, self.store, [named], Hooks(), limit=limit).run(_seconds(timeout))
+                return Polling(loop, self.store, repertoire, Hooks(), limit=limit).run(_seconds(timeout))
 
             return work
 
@@ -112,10 +112,12 @@ class ConsumingHere(Looking, Changing):
         lease: float | None = None,
         backoff_exceptions: Sequence[type[BaseException]] = (),
         max_backoff_window: float = 120.0,
+        calls: Sequence[str] = (),
     ) -> int:
         """Run jobs in this process, one after the other, until it is time to stop; returns how many succeeded.
 
-        Every function runs for every message, as in `mlq worker`: `f(msg)` or `f(msg, ctx)`. An error is recorded as
+        Every function runs for every message, as in `mlq worker`: `f(msg)` or `f(msg, ctx)`. What was posted as a call
+        of one of them, by a `functools.partial`, is called. An error is recorded as
         the failure of the attempt and raised here. Ctrl-C and SIGTERM let it finish the job that it is at; when they
         come again, that goes back and the poll ends at once.
 
@@ -131,18 +133,24 @@ class ConsumingHere(Looking, Changing):
             lease: seconds of silence after which another gets what this process holds.
             backoff_exceptions: errors after which the job is put off, and the poll waits too, instead of ending: a
                 random time that grows from try to try up to `max_backoff_window` seconds. No attempt is spent.
+            calls: further functions that messages may call: `package.module`, or `package.module:function`.
         """
         from mlq_cli.worker.hooks import Hooks
-        from mlq_cli.worker.listeners import listener_of
         from mlq_cli.worker.polling import Polling, interruptible
+        from mlq_cli.worker.repertoire import Repertoire
 
-        listeners = [listener_of(function) for function in functions]
-        if not listeners:
-            raise Misuse("nothing to run", hint="mlq.poll(function)")
+        repertoire = Repertoire()
+        for function in functions:
+            repertoire.add(function)
+        for told in calls:
+            repertoire.allow(told)
+        if not repertoire.names:
+            raise Misuse("nothing to run", hint='mlq.poll(function), or mlq.poll(calls=["package.module"]) for calls')
         hooks = Hooks(before_fn, after_fn, stop_fn)
-        loop = self._loop(queue, lease, None, " ".join(listener.name for listener in listeners))
+        what = " ".join([*map(_name_of, functions), *calls])
+        loop = self._loop(queue, lease, None, what, functions=repertoire.names)
         polling = Polling(
-            loop, self.store, listeners, hooks,
+            loop, self.store, repertoire, hooks,
             limit=self.profile.limits.result, backs_off=tuple(backoff_exceptions), longest=max_backoff_window,
         )  # fmt: skip
         with interruptible(loop):
@@ -177,7 +185,11 @@ class ConsumingHere(Looking, Changing):
             if lease <= 0:
                 raise Misuse("a lease has to be longer than nothing")
             rules = replace(rules, lease=float(lease))
-        return Consuming(self.store, queues, rules, ahead=ahead, what=what, keeps=keeps)
+        return Consuming(self.store, queues, rules, ahead=ahead, what=what, **options)
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _seconds(timeout: float | None) -> float | None:

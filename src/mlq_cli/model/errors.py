@@ -7,7 +7,8 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     ├─ Misuse (ValueError)          exit 2    400   the request makes no sense
     │  ├─ UnknownKey                          400   a profile key that does not exist
     │  ├─ TooLarge                            413   a message or a result over its limit
-    │  └─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
+    │  ├─ NotCarried (TypeError)              400   a value that msgpack and our extensions cannot carry
+    │  └─ WrongCall (TypeError)               400   arguments that do not fit the function that is to be called
     ├─ JobNotFound (KeyError)       exit 3    404
     ├─ NoToken                      exit 3    404   no access token of this id
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
@@ -70,6 +71,10 @@ class TooLarge(Misuse):
 
 class NotCarried(Misuse, TypeError):
     """A value cannot be carried by msgpack and our extension types."""
+
+
+class WrongCall(Misuse, TypeError):
+    """The arguments of a call do not fit its function."""
 
 
 class JobNotFound(MlqError, KeyError):

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mlq_cli.model.call import Call
+
 _DIGITS = 14_000  # bits of an integer that Python still writes in decimal by itself; beyond takes quadratic time
 
 
@@ -38,7 +40,10 @@ def _in_hexadecimal(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of what JSON has. Bytes become {"$bytes": base64}, dates ISO 8601, arrays nested lists."""
+    """Return a value made of what JSON has. Bytes become {"$bytes": base64}, dates ISO 8601, arrays nested lists.
+
+    A call becomes {"call": its path, "args": …, "kwargs": …}.
+    """
     # One frame a level, since messages are nested up to 512 deep: loops, no comprehensions.
     match value:
         case None | bool():
@@ -54,6 +59,8 @@ def plain(value: Any) -> Any:
             for key, each in value.items():
                 pairs[_key(key)] = plain(each)
             return pairs
+        case Call():
+            return {"call": str(value.path), "args": plain(value.args), "kwargs": plain(value.kwargs)}
         case tuple() if type(value).__name__ == "ExtType":  # a msgpack type that nobody here knows
             return {"$ext": value[0], "$bytes": base64.b64encode(value[1]).decode()}
         case list() | tuple() | set() | frozenset():

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 
+from mlq_cli.model.call import Call
 from mlq_cli.model.errors import Misuse, NotCarried, TooLarge
 
 
@@ -26,6 +27,7 @@ class _Ext(IntEnum):
     TIMEDELTA = 5
     ARRAY = 6
     SCALAR = 7
+    CALL = 8
 
 
 # Packers that nobody uses now: to make one takes four times as long as to pack a small value. Whoever packs takes one
@@ -70,7 +72,7 @@ def unpack(packed: bytes) -> Any:
     """Return the value of msgpack made by `pack`, or by any other msgpack library. Raises Misuse when it is none."""
     try:
         return msgpack.unpackb(packed, ext_hook=_shrink, strict_map_key=False, raw=False)
-    except (ValueError, msgpack.exceptions.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:  # a list as a key, say
         raise Misuse(f"these {len(packed)} bytes are not msgpack: {error}") from None
 
 
@@ -89,6 +91,9 @@ def _extend(value: Any) -> msgpack.ExtType:
         case dt.timedelta():
             parts = (value.days, value.seconds, value.microseconds)
             return msgpack.ExtType(_Ext.TIMEDELTA, msgpack.packb(parts))
+        case Call():
+            called = [value.path, list(value.args), value.kwargs]
+            return msgpack.ExtType(_Ext.CALL, msgpack.packb(called, default=_extend_argument, use_bin_type=True))
     if (numpy := sys.modules.get("numpy")) is not None:
         if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
             shape = (numpy.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())
@@ -102,6 +107,12 @@ def _extend(value: Any) -> msgpack.ExtType:
         f"a value of type {name} cannot be carried",
         hint="return what msgpack knows: None, bool, numbers, text, bytes, lists, dicts, dates, numpy arrays",
     )
+
+
+def _extend_argument(value: Any) -> msgpack.ExtType:
+    if isinstance(value, Call):
+        raise NotCarried(f"a call cannot be an argument of a call: {value}", hint="post it by itself")
+    return _extend(value)
 
 
 def _shrink(code: int, data: bytes) -> Any:
@@ -120,7 +131,49 @@ def _shrink(code: int, data: bytes) -> Any:
             return dt.timedelta(days, seconds, microseconds)
         case _Ext.ARRAY | _Ext.SCALAR:
             return _numpy_value(code, data)
+        case _Ext.CALL:
+            return _call(data)
     return msgpack.ExtType(code, data)
+
+
+def _shrink_argument(code: int, data: bytes) -> Any:
+    """The same within a call, where there is no other: or a few bytes would nest deeper than the stack is."""
+    return msgpack.ExtType(code, data) if code == _Ext.CALL else _shrink(code, data)
+
+
+def _call(data: bytes) -> Any:
+    match msgpack.unpackb(data, ext_hook=_shrink_argument, strict_map_key=False, raw=False):
+        case [str() as path, list() as args, dict() as kwargs] if all(isinstance(name, str) for name in kwargs):
+            return Call(path, tuple(args), kwargs)
+    return msgpack.ExtType(_Ext.CALL, data)
+
+
+_TYPE_AT = {0xD4: 1, 0xD5: 1, 0xD6: 1, 0xD7: 1, 0xD8: 1, 0xC7: 2, 0xC8: 3, 0xC9: 5}  # by the first byte of an extension
+_CALL_HEAD = bytes((_Ext.CALL, 0x93))  # its type, and the head of a list of three
+_LENGTH_AT = {0xD9: (1, 2), 0xDA: (1, 3)}  # of a longer text, by its first byte
+
+
+def called_path(packed: bytes) -> str | None:
+    """Return the path of the call that a packed message is, None when it is something else.
+
+    Of each message that is posted this is asked, so it takes a look at one byte of those that are none.
+    """
+    at = _TYPE_AT.get(packed[0]) if packed else None
+    if at is None or packed[at : at + 2] != _CALL_HEAD or len(packed) < at + 5:
+        return None
+    at += 2
+    kind = packed[at]
+    if kind & 0xE0 == 0xA0:
+        length, first = kind & 31, at + 1
+    elif kind in _LENGTH_AT:
+        start, end = _LENGTH_AT[kind]
+        length, first = int.from_bytes(packed[at + start : at + end]), at + end
+    else:
+        return None
+    try:
+        return packed[first : first + length].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _numpy_value(code: int, data: bytes) -> Any:

@@ -7,7 +7,7 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -172,14 +172,37 @@ class Store(Protocol):
         """
 
     def claim(
-        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+        self,
+        queues: Sequence[str],
+        count: int,
+        *,
+        worker: str,
+        lane: str,
+        token: str,
+        rules: Rules,
+        functions: Sequence[str] | None = None,
+        cursors: Mapping[str, str] | None = None,
     ) -> Call[Claims]:
-        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
+        """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again.
+
+        `functions`: what can be run here, as `repertoire.py` names it; None: whatever comes. A job that asks for others
+        stays where it is as long as some living worker has them. `cursors`: of an earlier answer, to go on from there.
+        """
 
     def heartbeat(
-        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+        self,
+        worker: str,
+        held: Sequence[Held],
+        *,
+        rules: Rules,
+        life: float,
+        about: dict[str, str | float],
+        functions: Sequence[str] = (),
     ) -> Call[dict[Held, str]]:
-        """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing."""
+        """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing.
+
+        `functions`: what jobs may ask this worker for, which is remembered for two minutes at least.
+        """
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
         """Record how attempts ended. Returns the refused ones by id, with the state that the job is in."""

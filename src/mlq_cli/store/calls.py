@@ -59,6 +59,12 @@ class Claims(NamedTuple):
     empty: bool  # nothing is left in these queues; wait for the bell
     next_due: float | None  # seconds until a scheduled job is due
     withheld: float | None  # seconds for which jobs that look lost are still left alone, after an outage
+    cursors: dict[str, str] | None = None  # where to go on looking, by queue; None: no job was passed over
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are jobs that only other workers can run."""
+        return self.cursors is not None
 
 
 class Held(NamedTuple):

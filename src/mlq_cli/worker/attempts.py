@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
+from mlq_cli.model.call import Call
 from mlq_cli.model.errors import TooLarge
 from mlq_cli.model.generation import enter
 from mlq_cli.model.outcome import Final, Kind, PutOff
@@ -19,9 +20,10 @@ from mlq_cli.worker.context import Context, Job, Voice
 from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.generators import Gathered, drain, drain_async
 from mlq_cli.worker.hooks import Ended, Hooks, print_hook_error
-from mlq_cli.worker.listeners import Listener, choose
 from mlq_cli.worker.recycling import out_of_descriptors
+from mlq_cli.worker.repertoire import PLAIN, Repertoire
 
+MANY = 10  # functions that are named when another one was asked for
 Answer = tuple[str, str, str, float, bytes, bytes, bytes]  # kind, job, token, seconds, and what `Outcome` has
 
 
@@ -34,7 +36,7 @@ class Attempts:
         self._limit = limit
         self._voice = voice
         self._pid = os.getpid()
-        self.listeners: list[Listener] = []
+        self.repertoire = Repertoire()
         self.hooks: Hooks | None = None
         self.on_error: Callable[[BaseException], None] = lambda error: None  # told what an attempt has raised
         self.on_hook_error: Callable[[BaseException], None] = print_hook_error
@@ -46,9 +48,9 @@ class Attempts:
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self.repertoire.choose(msg, job.functions)
             if not chosen:
-                return self._unknown(job)
+                return self._unknown(job, msg)
             context = Context(job, msg, self._worker, self._voice, began)
             if self.hooks is not None:
                 self.hooks.before(context)
@@ -74,9 +76,9 @@ class Attempts:
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
-            chosen = choose(self.listeners, job.functions)
+            chosen = self.repertoire.choose(msg, job.functions)
             if not chosen:
-                return self._unknown(job)
+                return self._unknown(job, msg)
             context = Context(job, msg, self._worker, self._voice, began)
             if self.hooks is not None:
                 self.hooks.before(context)
@@ -150,10 +152,11 @@ class Attempts:
         kind = Kind.FINAL if isinstance(error, Final) else Kind.ERROR
         return (kind.value, job.id, job.token, seconds, *described(error))
 
-    def _unknown(self, job: Job) -> Answer:
-        asked = ", ".join(job.functions or [])
-        known = ", ".join(listener.name for listener in self.listeners)
-        message = f"no worker has the function {asked}; the last one asked has {known}"
+    def _unknown(self, job: Job, msg: Any) -> Answer:
+        asked = msg.path if type(msg) is Call else ", ".join(job.functions or [])
+        known = [name for name in self.repertoire.names if name != PLAIN]
+        has = f"{', '.join(known[:MANY])}{' and more' if len(known) > MANY else ''}" or "none"
+        message = f"no worker has {f'the function {asked}' if asked else 'a listener'}; the last one asked has {has}"
         return (Kind.UNKNOWN.value, job.id, job.token, 0.0, b"UnknownFunction", message.encode(), b"")
 
 

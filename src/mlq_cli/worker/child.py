@@ -77,14 +77,19 @@ class Executing:
             self._recycling.begin()
         if self.alone:
             self._restore = Surroundings().restore
-        if any(listener.is_async for listener in self.attempts.listeners):
+        names = self.attempts.repertoire.names
+        if self.attempts.repertoire.is_async:
             import asyncio
 
-            self.tell(("ready", os.getpid(), WIDTH))
+            self.tell(("ready", os.getpid(), WIDTH, names))
             asyncio.run(self._run_many())
         else:
-            self.tell(("ready", os.getpid(), 1))
+            self.tell(("ready", os.getpid(), 1, names))
             self._run_each()
+
+    def tell_names(self) -> None:
+        """Tell the worker what can be run here from now on."""
+        self.tell(("functions", self.attempts.repertoire.names, {}))
 
     def _noted(self, number: int) -> None:
         """Put a slice on the board the moment it is ours, before anything that might fail is done with it."""
@@ -240,13 +245,17 @@ class Executing:
 
 def prepare(executing: Executing, settings: dict[str, Any]) -> None:
     """Import the listeners and call the setup. Whatever user code raises comes through."""
+    repertoire = executing.attempts.repertoire
     if (terms := settings.get("delivery")) is not None:
         from mlq_cli.worker.callbacks import Delivery
 
-        executing.attempts.listeners = [listener_of(Delivery.of(terms).deliver)]
+        repertoire.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
-    executing.attempts.listeners = [listener_of(find(path)) for path in settings["functions"]]
+    for path in settings["functions"]:
+        repertoire.listen(path)
+    for told in settings["calls"]:
+        repertoire.allow(told)
     if hooks := settings.get("hooks"):
         from mlq_cli.worker.hooks import Hooks
 

@@ -18,8 +18,11 @@ TICK = 12.0  # seconds an idle lane sleeps at most, and no longer than 0.4 of a 
 class Claiming:
     """Asks for the lanes of one worker, one question at a time for each."""
 
-    def __init__(self, store: Store, name: str, rules: Rules, fence: Fence, bells: Bells, outbox: Outbox) -> None:
-        """`name`: of the worker."""
+    def __init__(
+        self, store: Store, name: str, rules: Rules, fence: Fence, bells: Bells, outbox: Outbox, *, burst: bool
+    ) -> None:
+        """`name`: of the worker, which ends when nothing is left if it is a `burst`."""
+        self._burst = burst
         self._store = store
         self._name = name
         self._rules = rules
@@ -39,20 +42,25 @@ class Claiming:
             lane=f"{self._name}:{lane.name}",
             token=token,
             rules=self._rules,
+            functions=lane.names,
+            cursors=lane.search.cursors,
         )
 
     def take_in(self, lane: Lane, sent_at: float, claims: Claims) -> str | None:
         """Note an answer; returns the token of its jobs, None when there are none that are ours to run."""
         token = self._tokens.pop(lane.name)
-        lane.empty = claims.empty and not claims.jobs and claims.withheld is None
+        lane.empty = lane.search.answered(claims, hurry=self._burst) and claims.withheld is None
         if self._fence.too_late(sent_at):  # frozen between the question and here: these may be others' by now
             self._outbox.releases += [Held(job.id, token) for job in claims.jobs]
             return None
         return token if claims.jobs else None
 
     def listen(self, lane: Lane, claims: Claims) -> None:
-        """Let the bell wake a lane that has room and got less than that."""
-        if claims.empty and lane.room() > 0 and not self._bells.listening(lane):
+        """Let the bell wake a lane that has room and got less than that.
+
+        Not where others' jobs wait: it would take the tokens of those that can run them, again and again.
+        """
+        if claims.empty and not claims.passed and lane.room() > 0 and not self._bells.listening(lane):
             # Callbacks that were lost are looked for more seldom: their bells ring as well.
             tick = min(TICK, self._rules.lease * 0.4) * (3 if lane.on_demand else 1)
             due = (seconds for seconds in (claims.next_due, claims.withheld) if seconds is not None)

@@ -57,15 +57,17 @@ class Consuming:
         ahead: int | None = None,
         what: str = "consume",
         keeps: bool = True,
+        functions: Sequence[str] | None = None,
     ) -> None:
         """`ahead`: messages to hold at most, None: what pays; `what` the loop does, for `mlq workers`.
 
-        `keeps`: whether leases have to last, for what takes a message has work to do with it.
+        `keeps`: whether leases have to last, for what takes a message has work to do with it. `functions`: it can run,
+        None: it takes whatever comes.
         """
         self._pid = os.getpid()
         self.name = _take_name(self._pid)
         self._store, self._queues, self._rules = store, queues, rules
-        self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (what,)))
+        self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (what,)), functions)
         self._outage = Outage()
         self._keeper = Keeper(self.stock, self._outage) if keeps else None
         self._bell: Bell | None = None
@@ -157,13 +159,17 @@ class Consuming:
                 if stock.unbegun:
                     self._keep()
                     return True
-                if stock.outbox.outcomes or stock.outbox.releases:
+                if stock.outbox.outcomes or stock.outbox.releases or (stock.passed and not stock.looked_through):
                     continue
                 left = inf if timeout is None else asked_at + timeout - time.monotonic()
                 if left <= 0:
                     return False
                 self._keep()
-                self._sleep(min(left, tick, stock.look_again + 0.001))
+                rest = stock.search.left(time.monotonic())
+                if rest:  # without the bell: it would take the tokens of those that can run what waits here
+                    self._wait(min(left, rest))
+                else:
+                    self._sleep(min(left, tick, stock.look_again + 0.001))
             except MlqError as error:
                 self._wait_out(error, timeout)
         return False

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -181,6 +181,7 @@ class Executor:
         self.ready_at: float | None = None  # by the same clock
         self.leaving = False  # it takes no more jobs
         self.width = 1  # jobs it runs at a time
+        self.names: list[str] = []  # what it can run, see `repertoire.py`
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
@@ -268,9 +269,9 @@ class Executor:
         return min(times)
 
     # --- its life --------------------------------------------------------------------------------------------------
-    def became_ready(self, width: int) -> None:
-        """Note that it takes jobs, and how many at a time."""
-        self.ready, self.width, self.ready_at = True, min(width, WIDTH), boot_time()
+    def became_ready(self, width: int, names: Sequence[str] = ()) -> None:
+        """Note that it takes jobs, how many at a time, and what it can run."""
+        self.ready, self.width, self.ready_at, self.names = True, min(width, WIDTH), boot_time(), list(names)
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""

@@ -7,6 +7,7 @@ closures included, and its fate. Isolation is what `mlq worker` is for.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import socket
 import threading
@@ -40,6 +41,7 @@ class ThreadHost:
 
     def __init__(self, listeners: list[Listener]) -> None:
         self._listeners = listeners
+        self._executing: Executing | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -57,11 +59,19 @@ class ThreadHost:
         _running.listeners = self._listeners
         with jobs, outcomes:
             try:
-                executing = Executing(jobs, outcomes, board, read_settings(outcomes))
-                executing.attempts.listeners = self._listeners  # shared: what is added later runs for the next message
+                self._executing = executing = Executing(jobs, outcomes, board, read_settings(outcomes))
+                executing.attempts.repertoire.listeners = (
+                    self._listeners
+                )  # shared: what is added later runs for the next message
                 start(executing, lambda: None)
             except (OSError, EOFError):
                 pass  # the worker has closed the sockets: it is done with us
+
+    def tell_names(self) -> None:
+        """Let it tell the worker what it can run now. Any thread may call."""
+        if self._executing is not None:
+            with contextlib.suppress(OSError):  # the worker is done with it
+                self._executing.tell_names()
 
     def died(self) -> str | None:
         """Return how it ended, None while it lives."""
@@ -90,6 +100,7 @@ class Listening:
     def __init__(self, mlq: MLQ) -> None:
         self._mlq = mlq
         self._listeners: list[Listener] = []
+        self._host: ThreadHost | None = None
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
 
@@ -99,6 +110,8 @@ class Listening:
         self._listeners[:] = [*known, listener_of(function)]
         if self._thread is None:
             self._begin()
+        elif self._host is not None:
+            self._host.tell_names()
 
     def remove(self, function: Callable[..., Any]) -> bool:
         """Run this function no more. Returns whether it was there."""
@@ -107,7 +120,9 @@ class Listening:
         same = same or [listener for listener in self._listeners if listener.name == name]
         self._listeners[:] = [listener for listener in self._listeners if listener not in same]
         if same and not self._listeners:
-            self.stop()  # a worker without a function would send its jobs away until they are dead
+            self.stop()
+        elif same and self._host is not None:
+            self._host.tell_names()
         return bool(same)
 
     def _begin(self) -> None:
@@ -117,7 +132,7 @@ class Listening:
         options = WorkerOptions(("in:process",), timeout=profile.worker.timeout)
         settings = executor_settings(name, options, profile.limits.result)
         lanes = [
-            Lane("jobs", options.queues, self._host, settings, outbox, size=1, timeout=options.timeout),
+            Lane("jobs", options.queues, self._new_host, settings, outbox, size=1, timeout=options.timeout),
             callback_lane(mlq, name, outbox),
         ]
         about = about_this(options.queues, 1, ())
@@ -129,8 +144,9 @@ class Listening:
         # After Ctrl-C Python stops waiting for threads and comes here: give back what runs, at once.
         atexit.register(self._leave)
 
-    def _host(self, number: int) -> Host:
-        return ThreadHost(self._listeners)
+    def _new_host(self, number: int) -> Host:
+        self._host = ThreadHost(self._listeners)
+        return self._host
 
     def _leave(self) -> None:
         if self._worker is not None and self._thread is not None:

@@ -18,6 +18,7 @@ from mlq_cli.worker.executor import Executor, HostMaker
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.search import Search
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.staff import Staff
 from mlq_cli.worker.supply import STUCK, Supply
@@ -25,6 +26,7 @@ from mlq_cli.worker.supply import STUCK, Supply
 log = logging.getLogger("mlq.worker")
 
 AHEAD = 20  # jobs claimed for a lane that starts its executor only when there are any
+MOST_NAMES, LONGEST_NAME = 10_000, 1000  # of functions that executors can run
 IDLE = 30.0  # seconds without a job after which such a lane lets its executor go
 
 
@@ -56,7 +58,10 @@ class Lane:
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self._behind = Behind(self._supply, self._hearing)
+        self.search = Search()
         self.empty = False  # the last claim left nothing in the queues
+        self.names: list[str] | None = None  # what its executors can run; None: not known yet, or whatever comes
+        self.learned = False  # that is news to others
         self._busy_at = time.monotonic()
         self._stopping = False
         self.on_leave: Callable[[Executor], None] = lambda executor: None
@@ -65,7 +70,7 @@ class Lane:
     # --- jobs in ---------------------------------------------------------------------------------------------------
     def room(self) -> int:
         """Return how many jobs to claim."""
-        if self._stopping:
+        if self._stopping or self.names == []:
             return 0
         if self.on_demand and not self.executors:
             return AHEAD - len(self._supply) if time.monotonic() >= self.staff.hire_at else 0
@@ -137,14 +142,18 @@ class Lane:
     def _heard(self, executor: Executor, frame: list[Any]) -> None:
         """Act on what an executor says of itself. Raises ValueError when it is nothing that one says."""
         match frame:
-            case ["ready", _, int() as width] if width > 0 and not executor.ready:
-                executor.became_ready(width)
+            case ["ready", _, int() as width, list() as names] if width > 0 and not executor.ready:
+                executor.became_ready(width, _checked(names))
                 self.staff.ready()
+                self._learn()
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
             case ["enough"]:
                 self.on_enough()
+            case ["functions", list() as names, dict()]:
+                executor.names = _checked(names)
+                self._learn()
             case ["leaving", reason]:
                 log.info("an executor is replaced: %s", reason)
                 executor.leave()
@@ -154,6 +163,12 @@ class Lane:
                 self.staff.broken(executor, text.rstrip(), hint)
             case _:
                 raise ValueError("an unknown frame")
+
+    def _learn(self) -> None:
+        """Learn what can be run here, if anybody is there to tell. Callbacks ask for nothing."""
+        if not self.on_demand and self.staff.able() and (names := self.staff.names()) != self.names:
+            self.names, self.learned = names, True
+            self.search.anew()
 
     # --- looking after executors -----------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
@@ -331,6 +346,13 @@ class Lane:
     def close(self) -> None:
         """Close the line."""
         self._supply.line.close()
+
+
+def _checked(names: list[Any]) -> list[str]:
+    """Return what an executor says that it can run. Raises ValueError."""
+    if len(names) > MOST_NAMES or not all(type(name) is str and 0 < len(name) <= LONGEST_NAME for name in names):
+        raise ValueError("not names of functions")
+    return names
 
 
 def _stuck(executor: Executor, now: float) -> bool:

@@ -22,6 +22,7 @@ class Listener:
     function: Callable[..., Any]
     wants_context: bool
     is_async: bool
+    path: str = ""  # `package.module:function`, when it was found by that
 
     def call(self, msg: Any, context: Any) -> Any:
         """Call the function; an async one returns its coroutine, a generator itself."""
@@ -56,16 +57,19 @@ def find(path: str) -> Callable[..., Any]:
     return function
 
 
-def listener_of(function: Callable[..., Any]) -> Listener:
-    """Return the listener of a function: `f(msg)`, `f(msg, ctx)` or `f(msg, *args)`, plain or async. Raises Misuse."""
-    name = getattr(function, "__name__", type(function).__name__)
-    call = getattr(function, "__call__", None)  # noqa: B004  of an object, which may be async
-    is_async = any(_is_async(one) for one in (function, call))
-    return Listener(name, function, _wants_context(function, name), is_async)
+def listener_of(function: Callable[..., Any], path: str = "", name: str | None = None) -> Listener:
+    """Return the listener of a function: `f(msg)`, `f(msg, ctx)` or `f(msg, *args)`, plain or async. Raises Misuse.
+
+    `path`: by which it was found; `name`: another one than its own.
+    """
+    name = name or str(getattr(function, "__name__", type(function).__name__))
+    return Listener(name, function, _wants_context(function, name), is_async(function), path)
 
 
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+def is_async(function: Any) -> bool:
+    """Whether to call it gives something to be awaited; of an object that is called, too."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, call))
 
 
 def _wants_context(function: Callable[..., Any], name: str) -> bool:
@@ -87,10 +91,10 @@ def _wants_context(function: Callable[..., Any], name: str) -> bool:
 
 
 def choose(listeners: Sequence[Listener], names: Sequence[str] | None) -> list[Listener]:
-    """Return the listeners that a job asks for by name, in the worker's order; all when it names none."""
+    """Return the listeners that a job asks for by name or path, in the worker's order; all when it names none."""
     if names is None:
         return list(listeners)
-    return [listener for listener in listeners if listener.name in names]
+    return [listener for listener in listeners if listener.name in names or listener.path in names]
 
 
 def import_from(paths: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ class WorkerOptions:
     max_jobs: int | None = None  # jobs after which an executor is replaced
     max_memory: int | None = None  # bytes of resident memory after which an executor is replaced, between two jobs
     memory_limit: int | None = None  # bytes of resident memory; an executor is killed when its job exceeds them
+    calls: tuple[str, ...] = ()  # what messages may call: "package.module", or one "package.module:function" of it
     name: str | None = None  # of the worker; made from host and process id by default
     before_fn: str | None = None  # "package.module:function", called in the executor before each attempt
     after_fn: str | None = None  # called after each
@@ -40,8 +41,10 @@ class WorkerOptions:
             check_name(queue, "queue")
         if not self.queues:
             raise Misuse("a worker needs a queue")
-        if not self.functions:
-            raise Misuse("a worker needs a function", hint="--fn package.module:function")
+        if not self.functions and not self.calls:
+            raise Misuse(
+                "a worker needs a function", hint="--fn package.module:function, or --calls package.module for calls"
+            )
         if not 1 <= self.executors <= 1024:
             raise Misuse(f"{self.executors} executors are out of range", hint="1 to 1024")
         if self.max_jobs is not None and self.max_jobs < 1:

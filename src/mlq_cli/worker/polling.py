@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,7 +20,7 @@ from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.consuming import Consuming
 from mlq_cli.worker.context import Job
 from mlq_cli.worker.hooks import Hooks
-from mlq_cli.worker.listeners import Listener
+from mlq_cli.worker.repertoire import Repertoire
 
 LOOK = 1.0  # seconds between two questions whether to stop while nothing comes
 
@@ -56,7 +56,7 @@ class Polling:
         self,
         loop: Consuming,
         store: Store,
-        listeners: Sequence[Listener],
+        repertoire: Repertoire,
         hooks: Hooks,
         *,
         limit: int | None,
@@ -70,7 +70,7 @@ class Polling:
         self._longest = longest
         self._raised: list[BaseException] = []  # by the attempt, then by a hook
         self._attempts = Attempts(loop.name, limit, Here(loop, store))
-        self._attempts.listeners = list(listeners)
+        self._attempts.repertoire = repertoire
         self._attempts.hooks = hooks
         self._attempts.on_error = self._attempts.on_hook_error = self._raised.append
 

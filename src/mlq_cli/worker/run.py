@@ -146,6 +146,7 @@ def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> d
     return {
         "worker": name,
         "functions": list(options.functions),
+        "calls": list(options.calls),
         "setup": options.setup,
         "hooks": options.hooks,
         "paths": [*(os.path.abspath(path) for path in options.paths), here],

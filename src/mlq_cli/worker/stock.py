@@ -26,6 +26,7 @@ from mlq_cli.store.base import Call, Claims, Held, Store
 from mlq_cli.worker.claiming import new_token
 from mlq_cli.worker.fence import MARGIN, boot_time
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.search import Search
 from mlq_cli.worker.worker import MOST, MOST_BYTES, SILENCE
 
 log = logging.getLogger("mlq.consume")
@@ -38,9 +39,17 @@ class Stock:
     """What one loop holds."""
 
     def __init__(
-        self, store: Store, queues: Sequence[str], name: str, rules: Rules, about: dict[str, str | float]
+        self,
+        store: Store,
+        queues: Sequence[str],
+        name: str,
+        rules: Rules,
+        about: dict[str, str | float],
+        functions: Sequence[str] | None = None,
     ) -> None:
-        """`about`: what `mlq workers` shows of this loop."""
+        """`about`: what `mlq workers` shows of this loop; `functions`: it can run, None: it takes whatever comes."""
+        self._functions = functions
+        self.search = Search()  # for those that are not only for others
         self._store, self._queues, self._name, self._rules, self._about = store, queues, name, rules, about
         self._talk = store.talk()
         self._token: str | None = None  # of a claim whose answer has not come: sent again, it answers the same jobs
@@ -53,6 +62,8 @@ class Stock:
         self.begun_at: float | None = None  # when the loop's body got its message, by boot_time; None: it has none
         self.fresh_until = 0.0  # what is held is ours until then, by boot_time
         self.empty = False  # nothing was left in the queues
+        self.passed = False  # there were some that only others can run
+        self.looked_through = False  # and nothing else
         self.look_again = float("inf")  # seconds after which there may be something although no bell rings
         self.done = 0
         self._shown = False  # in `mlq workers`
@@ -88,6 +99,8 @@ class Stock:
                     lane=f"{self._name}:loop",
                     token=self._token,
                     rules=self._rules,
+                    functions=self._functions,
+                    cursors=self.search.cursors,
                 )
             )
             self._actions.append((partial(self._claimed, boot_time()), _nothing))
@@ -146,7 +159,8 @@ class Stock:
             self.held.update(dict.fromkeys([job.id for job in claims.jobs], token))
             self.unbegun.extend(unpacker)
         self._token = None
-        self.empty = claims.empty
+        self.empty, self.passed = claims.empty, claims.passed
+        self.looked_through = self.search.answered(claims)
         due = (seconds for seconds in (claims.next_due, claims.withheld) if seconds is not None)
         self.look_again = min(due, default=float("inf"))
 
@@ -172,7 +186,11 @@ class Stock:
         held, sent_at = [Held(*pair) for pair in list(self.held.items())], boot_time()
         about = {**self._about, "slots": 1, "running": len(held), "done": self.done}
         life = max(SILENCE, self._rules.lease)
-        gone = self._store.ask(self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about))
+        gone = self._store.ask(
+            self._store.heartbeat(
+                self._name, held, rules=self._rules, life=life, about=about, functions=self._functions or ()
+            )
+        )
         self.fresh_until, self._shown = sent_at + self._span, True
         if gone:
             self._let_go(gone)

@@ -80,7 +80,7 @@ class Worker:
         self._refilled = False  # our own doing has put jobs into our queues
         self._beat_at = 0.0
         self._fence = Fence(rules.lease, self._end_what_runs)
-        self._claiming = Claiming(store, name, rules, self._fence, self._bells, outbox)
+        self._claiming = Claiming(store, name, rules, self._fence, self._bells, outbox, burst=burst)
         self._stop_at: float | None = None  # told to stop; end what still runs then
         self._hurried = False
         self._leave_at = 0.0  # told to stop while Redis is away: leave without having told it all
@@ -128,6 +128,8 @@ class Worker:
                     stopped = self._stopping(now, stopped)
                 for lane in self._lanes:
                     lane.look_after(now)
+                    if lane.learned:
+                        lane.learned, self._beat_at = False, 0.0  # before others send its jobs away as unknown
                     if self._bells.listening(lane):
                         self._bells.look_after(lane, now, wanted=self._stop_at is None and lane.room() > 0)
                 if not self._outage.waiting(now):
@@ -149,7 +151,8 @@ class Worker:
             return 0.0
         else:
             times = [self._turns.silent_for(now) if self._turns else self._beat_at - now]
-        times += [look for lane in self._lanes if (look := lane.next_look(now)) is not None]
+        for lane in self._lanes:
+            times += [look for look in (lane.next_look(now), lane.search.left(now)) if look]
         if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
         if self._stop_at is not None:
@@ -157,7 +160,8 @@ class Worker:
         return max(0.0, min(times))
 
     def _may_claim(self, lane: Lane) -> bool:
-        if self._stop_at is not None or (self._bells.listening(lane) and not self._refilled):
+        asleep = self._bells.listening(lane) or lane.search.left(time.monotonic()) > 0
+        if self._stop_at is not None or (asleep and not self._refilled):
             return False
         if self._outage.since is not None:
             return False  # answers may not come back: what nobody hears of must not be taken from others
@@ -244,7 +248,12 @@ class Worker:
         done = sum(lane.done for lane in self._lanes)
         about = {**self._about, "slots": slots, "running": len(held), "done": done}
         life = max(SILENCE, self._rules.lease)
-        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about)
+        functions = self._names()
+        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about, functions=functions)
+
+    def _names(self) -> list[str]:
+        """Return what jobs may ask this worker for."""
+        return list(dict.fromkeys(name for lane in self._lanes for name in lane.names or ()))
 
     def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:
         self._fence.renewed(sent_at)

@@ -45,10 +45,10 @@ def read_state(answer: bytes | None) -> State | None:
 
 def read_claims(answer: list[Any]) -> Claims:
     """Read the answer of `claim`."""
-    timeouts = [float(timeout) if timeout else None for timeout in answer[5::3]]
-    jobs = list(map(Claimed, map(bytes.decode, answer[4::3]), timeouts, answer[6::3]))  # once a job: it shall be short
+    timeouts = [float(timeout) if timeout else None for timeout in answer[6::3]]
+    jobs = list(map(Claimed, map(bytes.decode, answer[5::3]), timeouts, answer[7::3]))  # once a job: it shall be short
     next_due, withheld = (float(seconds) if seconds else None for seconds in answer[2:4])
-    return Claims(jobs, answer[1] == 1, next_due, withheld)
+    return Claims(jobs, answer[1] == 1, next_due, withheld, msgpack.unpackb(answer[4]) if answer[4] else None)
 
 
 def read_reasons(answer: list[Any]) -> dict[str, str]:

@@ -97,6 +97,14 @@ WORKERS = Key("workers", "workers", "sorted set", "names of workers, by when the
 WORKER = Key(
     "worker", "worker:<name>", "hash", "what a worker says of itself", "until it is silent for a while", expires=True
 )
+ABLE = Key(
+    "able",
+    "able",
+    "sorted set",
+    "names of functions that living workers have, `module:` for all of a module, `*` for messages that name none; by"
+    " until when that counts",
+    "for ever",
+)
 CLAIM = Key(
     "claim",
     "claim:<lane>",
@@ -131,8 +139,8 @@ REFUSED = Key(
 )
 
 LAYOUT = (
-    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, CLAIM, ONCE, REFUSED,
-    ACCESS,
+    JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, ABLE, CLAIM, ONCE,
+    REFUSED, ACCESS,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -279,7 +287,7 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
-    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ACCESS, QUEUES)]
+    keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ABLE, ACCESS, QUEUES)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 

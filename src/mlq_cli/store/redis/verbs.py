@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -81,10 +81,19 @@ class Verbs:
         return (caller or self._here.caller).next()
 
     def claim(
-        self, queues: Sequence[str], count: int, *, worker: str, lane: str, token: str, rules: Rules
+        self,
+        queues: Sequence[str],
+        count: int,
+        *,
+        worker: str,
+        lane: str,
+        token: str,
+        rules: Rules,
+        functions: Sequence[str] | None = None,
+        cursors: Mapping[str, str] | None = None,
     ) -> Call[Claims]:
         """Take up to `count` queued jobs, each under a lease. The same token claims the same jobs again."""
-        named = {
+        named: dict[str, Any] = {
             "queues": queues,
             "count": count,
             "worker": worker,
@@ -93,14 +102,25 @@ class Verbs:
             "lease": rules.lease,
             "max_retries": rules.max_retries,
         }
+        if functions is not None:
+            named["plain"], named["functions"] = "*" in functions, _pack(list(functions))
+        if cursors:
+            named["cursors"] = cursors
         return Call("claim", [_pack(named)], read_claims)
 
     def heartbeat(
-        self, worker: str, held: Sequence[Held], *, rules: Rules, life: float, about: dict[str, str | float]
+        self,
+        worker: str,
+        held: Sequence[Held],
+        *,
+        rules: Rules,
+        life: float,
+        about: dict[str, str | float],
+        functions: Sequence[str] = (),
     ) -> Call[dict[Held, str]]:
         """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
-        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat}
+        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat, "functions": list(functions)}
         return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:
@@ -167,6 +187,6 @@ class Verbs:
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
 
 
-def _pack(named: dict[str, Any]) -> bytes:
+def _pack(named: Any) -> bytes:
     packed: bytes = msgpack.packb(named, use_bin_type=False)  # the msgpack of Redis' Lua knows no binary type
     return packed

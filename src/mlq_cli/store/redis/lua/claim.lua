@@ -1,25 +1,19 @@
 --- claim — give a worker up to `count` queued jobs, each under a lease.
--- in   queues (in order), count, worker, lane, token (random, new for each claim), lease (s), max_retries
--- out  'ok', empty, next_due, withheld, id, timeout, record, id, timeout, record, …
---      empty: 1 when the queues hold no more; next_due: seconds until a scheduled job is due, or ''
+-- in   queues (in order), count, worker, lane, token (random, new for each claim), lease (s), max_retries;
+--      functions, plain, cursors: each when said, see lib/others.lua and lib/take.lua
+-- out  'ok', empty, next_due, withheld, passed, id, timeout, record, id, timeout, record, …
+--      empty: 1 when the queues hold no more for this lane; next_due: seconds until a scheduled job is due, or ''
 --      withheld: seconds for which jobs that look lost are still left alone, or ''
+--      passed: where jobs were passed over that only others can run, by queue the cursor to go on from, as msgpack; or ''
 --      record: msgpack for the executor, unread by the worker (worker/context.py reads it)
 -- Sending it again after a lost reply answers the same jobs, and renews their leases: an outage may have been in between,
 -- so the token is remembered for long.
---@include call drain job move stats bell stream settle pulse due frame
+--@include call drain job move stats bell stream settle pulse due frame others take
 
-local answer = {'ok', 0, '', ''}
 local receipt = claim_key(args.lane)
 local head = cmsgpack.pack(args.token)
 local last = redis.call('GET', receipt)  -- of the lane's last claim the token, then the ids
-local ids = {}
 
-local function hand_out(id, queue, job)
-  local n = #answer
-  answer[n + 1], answer[n + 2], answer[n + 3] = id, job[TIMEOUT] or '', frame(id, queue, job)
-end
-
-local lease_until, waited = now + us(args.lease), 0
 if last and string.sub(last, 1, #head) == head then
   drain()
   for _, id in ipairs(cmsgpack.unpack(string.sub(last, #head + 1))) do
@@ -31,46 +25,6 @@ if last and string.sub(last, 1, #head) == head then
     end
   end
   return answer
-end
-
-local function take(id, queue, job)
-  enter(id, queue, RUNNING, lease_until, WORKER, args.worker, TOKEN, args.token, PROCESSING_STARTED, stamp)
-  if job[EMITTED] then begin_again(id, job) end
-  hand_out(id, queue, job)
-  local since = tonumber(job[QUEUED_AT] or job[TIMESTAMP]) or now
-  local time = since < now and now - since or 0
-  waited = waited + time
-  count(queue, WAIT_BUCKET, 1)  -- all buckets together are how many were claimed
-end
-
--- Messages of so many bytes in all are enough for one answer: Redis and the worker hold all of it in memory.
-local MOST_BYTES = 4194304
-local bytes = 0
-local function take_some(queue, room)
-  local got = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
-  local jobs, some = {}, #got
-  for i, id in ipairs(got) do
-    if bytes >= MOST_BYTES then
-      got[i] = nil
-    else
-      jobs[i] = read_whole(id)
-      bytes = bytes + #(jobs[i].message or '')
-    end
-  end
-  leave_all(queue, QUEUED, got)
-  waited = 0
-  for i, job in ipairs(jobs) do
-    if job[STATE] == QUEUED then  -- or its record is gone, or not whole: there is nothing to run
-      ids[#ids + 1] = got[i]
-      take(got[i], queue, job)
-    end
-  end
-  if #jobs > 0 then
-    count(queue, 'wait_us', waited)
-  end
-  if some < room and #jobs == some then
-    silence(queue)
-  end
 end
 
 local grace_left, next_due = grace(), nil
@@ -108,8 +62,11 @@ end
 bring_in()
 write_stats()
 
-if #ids < args.count and bytes < MOST_BYTES then
+if #ids < args.count and bytes < MOST_BYTES and not unfinished then
   answer[2] = 1
+end
+if cursors then
+  answer[5] = cmsgpack.pack(cursors)
 end
 if next_due then
   answer[3] = tostring(math.max(0, next_due - now) / 1000000)

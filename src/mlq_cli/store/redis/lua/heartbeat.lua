@@ -1,8 +1,11 @@
 --- heartbeat — a worker lives: renew its leases, and learn which of its jobs are no longer its own.
 -- in   worker, lease (s), life (s the worker is remembered without a word), about: name, value, … for its record
+--      functions: what jobs may ask it for, which is remembered a little longer: others leave these jobs alone meanwhile
 --      ARGV[2 …] for each job held: id, token
 -- out  'ok', id, token, why, …          only those to let go; why: canceled, lost or missing
 --@include call drain job move pulse
+
+local REMEMBERED = 120  -- seconds; a worker that is started anew shall find its jobs
 
 drain()
 local answer, lease_until = {'ok'}, now + us(args.lease)
@@ -19,6 +22,14 @@ for i = 2, #ARGV, 2 do
   end
 end
 grace()
+if args.life > 0 and args.functions and #args.functions > 0 then
+  local able = {}
+  for i, name in ipairs(args.functions) do
+    able[2 * i - 1], able[2 * i] = now + us(math.max(args.life, REMEMBERED)), name
+  end
+  in_parts('ZADD', able_key, able)
+  redis.call('ZREMRANGEBYSCORE', able_key, '-inf', now)
+end
 redis.call('ZADD', workers_key, now + us(args.life), args.worker)
 redis.call('HSET', worker_key(args.worker), 'seen_at', stamp / 1000000, unpack(args.about))
 redis.call('EXPIRE', worker_key(args.worker), math.ceil(args.life))

@@ -32,16 +32,20 @@ local function kept(record, name, key)
   return value
 end
 
--- A record as it is stored, and its message.
-local function read_whole(id)
+-- A record as it is stored.
+local function read_fields(id)
   local flat = redis.call('HGETALL', job_key(id))
   local job = {[STATE] = false, [TIMESTAMP] = false, [MSG] = false, message = false}  -- the table grows less often so
   for i = 1, #flat, 2 do
     job[flat[i]] = flat[i + 1]
   end
-  if job[STATE] then
-    job.message = kept(job, MSG, msg_key(id))
-  end
+  return job
+end
+
+-- The same, and its message.
+local function read_whole(id)
+  local job = read_fields(id)
+  job.message = job[STATE] and kept(job, MSG, msg_key(id))
   return job
 end
 
