@@ -168,9 +168,7 @@ class ConsumingHere(Looking, Changing):
         """True, also when no job waits: an MLQ is there or it is not."""
         return True
 
-    def _loop(
-        self, queue: Queues, lease: float | None, ahead: int | None, what: str, *, keeps: bool = True
-    ) -> Consuming:
+    def _loop(self, queue: Queues, lease: float | None, ahead: int | None, what: str, **options: Any) -> Consuming:
         from mlq_cli.worker.consuming import Consuming
 
         queues = (queue,) if isinstance(queue, str) else tuple(queue)
