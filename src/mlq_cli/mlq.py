@@ -7,6 +7,7 @@ from typing import Self
 
 from mlq_cli.api.changing import Changing
 from mlq_cli.api.consuming import ConsumingHere
+from mlq_cli.api.functions import Registering
 from mlq_cli.api.listening import ListeningHere
 from mlq_cli.api.looking import Looking
 from mlq_cli.api.posting import Posting
@@ -15,7 +16,7 @@ from mlq_cli.model.job import check_name
 from mlq_cli.model.profile import Profile, load
 
 
-class MLQ(Posting, ConsumingHere, Looking, Changing, ListeningHere):
+class MLQ(Posting, ConsumingHere, Looking, Changing, Registering, ListeningHere):
     """One namespace of jobs: post to it, look at it, wait for it, listen to it. Threads may share one.
 
     `MLQ()` takes the profile, or the embedded server when there is none; `MLQ("example_app", "localhost", 6379, 0)`

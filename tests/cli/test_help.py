@@ -67,7 +67,7 @@ def test_the_help_of_each_command_is_plain_in_a_pipe_and_ends_with_examples(path
     assert done.exit_code == 0
     assert done.stdout.isascii()
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
-    if len(path) == 2 or path[0] not in ("dlq", "queue", "token", "config", "redis"):
+    if len(path) == 2 or path[0] not in ("dlq", "queue", "token", "config", "redis", "fn"):
         assert f"\nExamples:\n  mlq {' '.join(path)}" in done.stdout
         assert "MLQ_NAMESPACE" in done.stdout
 

@@ -81,7 +81,7 @@ def secret(
     common: Common,
     new: Annotated[bool, typer.Option("--new", help="Make one up for the profile, and change nothing.")] = False,
 ) -> None:
-    """Print the secret that signs callbacks, as their receivers take it: whsec_ and base64."""
+    """Print the secret that signs callbacks and functions, as receivers take it: whsec_ and base64."""
     from mlq_cli.model.signing import keys_of, new_secret, shown
 
     if new:

@@ -37,6 +37,8 @@ _COMMANDS = {
     "worker": _Home("worker", _RUN),
     "reaper": _Home("worker", _RUN),
     "serve": _Home("serve", _RUN),
+    "register-fn": _Home("register", _RUN),
+    "fn": _Home("functions", _RUN),
     "status": _Home("status", _OPERATE),
     "workers": _Home("status", _OPERATE),
     "queue": _Home("queue", _OPERATE),

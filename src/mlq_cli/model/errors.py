@@ -11,6 +11,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     │  └─ WrongCall (TypeError)               400   arguments that do not fit the function that is to be called
     ├─ JobNotFound (KeyError)       exit 3    404
     ├─ NoToken                      exit 3    404   no access token of this id
+    ├─ NoFunction                   exit 3    404   no registered function of this name
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
     ├─ JobFailed                    exit 5    424   the job is dead
     ├─ JobCanceled                  exit 6    410
@@ -19,6 +20,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     ├─ StoreUnavailable             exit 69   503   Redis is out of reach, starting, or failing over
     ├─ StoreFull                    exit 75   507   Redis has no memory left, or the queue is full
     └─ NotAllowed                   exit 77   403   wrong password, or a command the Redis user may not run
+       └─ EnvelopeRefused           exit 77   403   a function that nobody we trust has signed for this place
 """
 
 from __future__ import annotations
@@ -98,6 +100,16 @@ class NoToken(MlqError):
         super().__init__(f"there is no token {key_id}", hint="mlq token list shows the ids")
 
 
+class NoFunction(MlqError):
+    """There is no registered function of this name."""
+
+    exit_code = 3
+    http_status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no registered function {name!r}", hint="mlq fn list shows them")
+
+
 class WaitTimeout(MlqError, TimeoutError):
     """The wait is over and the job goes on."""
 
@@ -167,3 +179,7 @@ class NotAllowed(MlqError):
 
     exit_code = 77
     http_status = 403
+
+
+class EnvelopeRefused(NotAllowed):
+    """A function that nobody whom we trust has signed for this place."""

@@ -34,6 +34,7 @@ from mlq_cli.store.calls import (
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.access import Access
+    from mlq_cli.store.functions import Changes, Functions
 
 T = TypeVar("T")
 __all__ = [
@@ -216,6 +217,9 @@ class Store(Protocol):
     def emit(self, parts: Sequence[Part]) -> Call[int]:
         """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
 
+    def registered(self, after: int) -> Call[Changes]:
+        """Ask what has changed among the functions since a revision, 0: what there is. Some of it: ask on from it."""
+
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0
     ) -> Call[Swept]:
@@ -312,6 +316,9 @@ class Store(Protocol):
         Nothing false is said of jobs that move meanwhile. With `repair` whatever needs no guess is put right at once.
         `looked` is told now and then how many things were looked at. Raises MlqError.
         """
+
+    def functions(self) -> Functions:
+        """Return what keeps the functions that are registered at run time."""
 
     def access(self) -> Access:
         """Return what keeps the access tokens of the HTTP server."""

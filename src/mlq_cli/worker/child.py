@@ -35,6 +35,8 @@ from mlq_cli.worker.surroundings import Surroundings
 if TYPE_CHECKING:
     import asyncio  # it takes as long to import as all the rest, and most listeners do not need it
 
+    from mlq_cli.worker.taking import Taking
+
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
@@ -55,8 +57,14 @@ class Executing:
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
+        self.taking = self.attempts.repertoire.taking = self._taking() if settings.get("registered") else None
         self.alone = False  # in a process of its own, where what a job changes is put back
         self._restore: Callable[[], str | None] = lambda: None
+
+    def _taking(self) -> Taking:
+        from mlq_cli.worker.taking import Taking
+
+        return Taking(self._outcomes, self.tell, self.attempts.repertoire)
 
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Send one frame to the worker."""
@@ -99,10 +107,10 @@ class Executing:
     def _run_each(self) -> None:
         recycling, reason = self._recycling, None
         while reason is None:
-            if recycling and (reason := recycling.due_while_idle(self._receiver.socket)):
+            if recycling and (reason := recycling.due_while_idle(self._receiver.socket, self.taking)):
                 break
             try:
-                number, packed = self._receiver.receive()
+                number, packed = self._receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
                 reason = self._enough(idle=True)
@@ -111,6 +119,15 @@ class Executing:
                 return
             reason = self._run_slice(number, packed)
         self.tell(("leaving", reason))
+
+    def _receive(self) -> tuple[int, bytes]:
+        """Wait for the next slice; registered functions are taken up before it. Raises BlockingIOError."""
+        if self.taking is None:
+            return self._receiver.receive()
+        self.taking.wait(self._receiver.socket, ALONE_SECONDS)
+        if (received := self._receiver.receive_now()) is None:
+            raise BlockingIOError
+        return received
 
     def _run_slice(self, number: int, packed: bytes) -> str | None:
         """Run the jobs of a slice; returns why it is time to leave. Their outcomes leave together, if that is soon."""
@@ -173,6 +190,8 @@ class Executing:
         slots = list(range(WIDTH))
         line = self._receiver.socket.fileno()
         loop.add_reader(line, arrived.set)
+        if self.taking is not None:
+            loop.add_reader(self.taking, self.taking.take)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
@@ -262,6 +281,8 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         executing.attempts.hooks = Hooks(**{name: find(path) for name, path in hooks.items()})
     if settings["setup"]:
         find(settings["setup"])()
+    if executing.taking is not None:
+        executing.taking.begin()
 
 
 def start_guard(life: int) -> None:

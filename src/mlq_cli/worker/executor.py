@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -185,6 +186,9 @@ class Executor:
         self._idle_since = time.monotonic()
         self.killed = False  # by the worker, so its end is no crash
         self.verdict: tuple[str, str] | None = None  # type and text of the error when it is a crash all the same
+        self.asks_for: int | None = None  # the number of a shelf newer than which it wants one
+        self._handed = 0  # the number of the last one that it got
+        self.taking: tuple[str, int] | None = None  # name and version of the function that it unpickles just now
         self.looked_at = 0  # the mark at which its unsent outcomes were read
         self._wide_look_at = 0.0
         try:
@@ -272,6 +276,19 @@ class Executor:
     def became_ready(self, width: int, names: Sequence[str] = ()) -> None:
         """Note that it takes jobs, how many at a time, and what it can run."""
         self.ready, self.width, self.ready_at, self.names = True, min(width, WIDTH), boot_time(), list(names)
+
+    def hand(self, descriptor: int, serial: int) -> None:
+        """Give it the shelf of that number, as a descriptor of the file it is in (see `shelf.py`)."""
+        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
+        try:
+            self.reader.socket.sendmsg([b"F"], [passed], socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it is about to be found ended
+        self.asks_for, self._handed = None, serial
+
+    def took(self, names: list[str]) -> None:
+        """Note what it can run from now on, and that it is ready for the next shelf."""
+        self.names, self.taking, self.asks_for = names, None, self._handed
 
     def leave(self) -> None:
         """Note that it takes no more jobs and is about to end."""

@@ -19,6 +19,7 @@ from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.search import Search
+from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.staff import Staff
 from mlq_cli.worker.supply import STUCK, Supply
@@ -45,7 +46,9 @@ class Lane:
         timeout: float | None = None,
         memory: MemoryLimit | None = None,
         on_demand: bool = False,
+        shelf: Shelf | None = None,
     ) -> None:
+        """`shelf`: registered functions that its executors take up."""
         self.name = name
         self.queues = queues
         self._outbox = outbox
@@ -53,6 +56,7 @@ class Lane:
         self._timeout = timeout
         self._memory = memory
         self.on_demand = on_demand
+        self.shelf = shelf
         self.staff = Staff(hosts, settings, lasting=not on_demand)
         self.executors = self.staff.executors
         self._supply = Supply(size)
@@ -70,7 +74,7 @@ class Lane:
     # --- jobs in ---------------------------------------------------------------------------------------------------
     def room(self) -> int:
         """Return how many jobs to claim."""
-        if self._stopping or self.names == []:
+        if self._stopping or self._has_nothing_to_run():
             return 0
         if self.on_demand and not self.executors:
             return AHEAD - len(self._supply) if time.monotonic() >= self.staff.hire_at else 0
@@ -82,6 +86,13 @@ class Lane:
             elif executor.ready:
                 depth += supply.depth(executor, now)
         return max(0, depth + elsewhere - len(supply))
+
+    def _has_nothing_to_run(self) -> bool:
+        """Whether there is no function at all, as may be where all are registered ones."""
+        if self.names != []:
+            return False
+        self.empty = self.empty or self.shelf is None or self.shelf.bare  # for a burst: there is nothing to wait for
+        return True
 
     def take(self, jobs: list[Claimed], token: str) -> None:
         """Take claimed jobs in and hand them to executors."""
@@ -151,9 +162,14 @@ class Lane:
                 self.dispatch()
             case ["enough"]:
                 self.on_enough()
-            case ["functions", list() as names, dict()]:
-                executor.names = _checked(names)
+            case ["taking", str() as name, int() as version] if self.shelf is not None:
+                executor.taking = (name, version)
+            case ["functions", list() as names, dict() as why_not]:
+                executor.took(_checked(names))
                 self._learn()
+                if self.shelf is not None:
+                    self.shelf.said(why_not)
+                    self.shelf.hand_out([executor])
             case ["leaving", reason]:
                 log.info("an executor is replaced: %s", reason)
                 executor.leave()
@@ -180,6 +196,8 @@ class Lane:
             raise self.staff.cannot_start
         if self._memory is not None:
             self._memory.enforce(now, self.executors.values())
+        if self.shelf is not None:
+            self.shelf.hand_out(self.executors.values())
         self.staff.look_after_guards(now)
         for number, executor in list(self.executors.items()):
             if executor.rests(now):
@@ -264,6 +282,9 @@ class Lane:
         trace = executor.last_words()
         error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
         self.on_leave(executor)
+        if executor.taking is not None and self.shelf is not None and not executor.killed:
+            self.shelf.blame(executor.taking, _was(how))
+            executor.killed = True  # so it is neither a failure to start nor the fault of what it runs
         for job, since in begun:
             if executor.killed:
                 self._outbox.release(job)  # it was not this one's fault

@@ -28,6 +28,7 @@ class WorkerOptions:
     before_fn: str | None = None  # "package.module:function", called in the executor before each attempt
     after_fn: str | None = None  # called after each
     stop_fn: str | None = None  # asked after each whether the worker shall stop
+    registered: bool = False  # also run functions that are registered at run time
     reload: bool = False  # replace executors when a file they imported changes (development)
 
     @property
@@ -41,9 +42,10 @@ class WorkerOptions:
             check_name(queue, "queue")
         if not self.queues:
             raise Misuse("a worker needs a queue")
-        if not self.functions and not self.calls:
+        if not (self.functions or self.calls or self.registered):
             raise Misuse(
-                "a worker needs a function", hint="--fn package.module:function, or --calls package.module for calls"
+                "a worker needs a function",
+                hint="--fn package.module:function, --calls package.module for calls, or --registered",
             )
         if not 1 <= self.executors <= 1024:
             raise Misuse(f"{self.executors} executors are out of range", hint="1 to 1024")

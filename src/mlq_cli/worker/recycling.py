@@ -8,11 +8,18 @@ import select
 import socket
 import sys
 import time
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from mlq_cli.worker.memory import resident_bytes
 
 LOOK_SECONDS = 0.5  # between two looks at memory or files; a look costs more than a short job
+
+
+class HasDescriptor(Protocol):
+    """What can be waited for."""
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable."""
 
 
 class Recycling:
@@ -56,9 +63,10 @@ class Recycling:
             return "its code has changed" if self._changed() else None
         return None
 
-    def due_while_idle(self, jobs: socket.socket) -> str | None:
-        """Wait for a job to arrive; return why it is time to leave, should that come first."""
-        while self._reload and not select.select([jobs], [], [], LOOK_SECONDS)[0]:
+    def due_while_idle(self, jobs: socket.socket, news: HasDescriptor | None = None) -> str | None:
+        """Wait for a job, or other news, to arrive; return why it is time to leave, should that come first."""
+        awaited: list[HasDescriptor] = [jobs] if news is None else [jobs, news]
+        while self._reload and not select.select(awaited, [], [], LOOK_SECONDS)[0]:
             if self._changed():
                 return "its code has changed"
         return None

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.orphans import Orphans, adopt
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.output import Output
+from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -38,16 +40,21 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     settings = executor_settings(name, options, mlq.profile.limits.result)
     hosts, size = process_hosts(name), options.executors
     memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
-    jobs = Lane("jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout, memory=memory)
+    shelf = shelf_of(mlq) if options.registered else None
+    jobs = Lane(
+        "jobs", options.queues, hosts, settings, outbox, size=size, timeout=options.timeout, memory=memory, shelf=shelf
+    )
     lanes = [jobs, callback_lane(mlq, name, outbox)]
     orphans = Orphans(name, jobs, lanes) if adopt() else None
     chore = None if orphans is None else orphans.look
-    about = about_this(options.queues, options.executors, options.functions)
+    about = about_this(options.queues, options.executors, (*options.functions, *options.calls))
     say_doubts(mlq)
     if options.memory_limit and not WATCHED:
         log.warning("the memory limit does nothing on this system: nobody tells what another process uses")
     burst, grace = options.burst, options.grace
-    worker = Worker(mlq.store, name, rules, outbox, lanes, burst=burst, grace=grace, about=about, chore=chore)
+    worker = Worker(
+        mlq.store, name, rules, outbox, lanes, burst=burst, grace=grace, about=about, chore=chore, shelf=shelf
+    )
     log.info("worker %s serves %s at %s", name, ", ".join(options.queues), mlq.store.address)
     try:
         with_signals(worker)
@@ -154,6 +161,7 @@ def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> d
         "max_memory": options.max_memory,
         "reload": options.reload,
         "limit": limit,
+        "registered": options.registered,
     }
 
 
@@ -172,6 +180,11 @@ def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:
     delivery["shut"] = sorted(delivery["shut"])
     settings = {**executor_settings(name, options, None), "delivery": delivery}
     return Lane("callbacks", (CALLBACKS,), process_hosts(name), settings, outbox, size=1, on_demand=True)
+
+
+def shelf_of(mlq: MLQ) -> Shelf:
+    """Return the shelf of a worker that takes up registered functions. Raises Misuse without a secret."""
+    return Shelf(mlq.signing_keys(), mlq.namespace, f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def about_this(queues: tuple[str, ...], executors: int, functions: tuple[str, ...]) -> dict[str, str | float]:

@@ -39,9 +39,8 @@ class Staff:
         return [executor for executor in self.executors.values() if executor.ready and not executor.leaving]
 
     def names(self) -> list[str]:
-        """Return what jobs may ask for: what all of them can run that take jobs, for nobody knows who takes which."""
-        first, *others = [executor.names for executor in self.able()] or [[]]
-        return [name for name in first if all(name in names for names in others)]
+        """Return what jobs may ask for: what any can run that takes jobs, for the others take it up before the next."""
+        return list(dict.fromkeys(name for executor in self.able() for name in executor.names))
 
     def pids(self) -> list[int | None]:
         """Return the processes of all executors, those included that have ended and are not buried."""

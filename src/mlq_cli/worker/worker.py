@@ -29,6 +29,7 @@ from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.outbox import Outbox
+from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.turn import Turn, Turns
 
 log = logging.getLogger("mlq.worker")
@@ -58,8 +59,12 @@ class Worker:
         grace: float = 30.0,
         about: dict[str, str | float] | None = None,
         chore: Callable[[float], float] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
-        """`chore` does something now and then, and returns the seconds until it wants to be called again."""
+        """`chore` does something now and then, and returns the seconds until it wants to be called again.
+
+        `shelf` holds the registered functions that lanes take up.
+        """
         self._store = store
         self._name = name
         self._rules = rules
@@ -70,6 +75,7 @@ class Worker:
         self._about = about or {}
         self._chore = chore
         self._chore_at = 0.0
+        self._shelf = shelf
         self._selector = selectors.DefaultSelector()
         self._wake_up, self._woken = socket.socketpair()
         self._wake_up.setblocking(False)
@@ -155,6 +161,8 @@ class Worker:
             times += [look for look in (lane.next_look(now), lane.search.left(now)) if look]
         if self._chore is not None and not self._outage.waiting(now):
             times.append(self._chore_at - now)
+        if self._shelf is not None and not self._turns and not self._outage.waiting(now):
+            times.append(self._shelf.ask_at - now)
         if self._stop_at is not None:
             times.append(self._stop_at - now if now < self._stop_at else 0.1)
         return max(0.0, min(times))
@@ -202,6 +210,8 @@ class Worker:
             turn.add(store.release(releases), lambda _: self._released(len(releases)))
         if progress := dict(islice(outbox.progress.items(), MOST)):
             turn.add(store.progress(list(progress.values())), lambda _: self._said(progress))
+        if self._shelf is not None and now >= self._shelf.ask_at:
+            turn.add(store.registered(self._shelf.ask(now)), self._shelf.heard, partial(self._shelf.heard, None))
         for lane in self._lanes:
             if self._may_claim(lane):
                 turn.add(self._claiming.claim(lane, lane.room()), partial(self._claimed, lane, boot_time()))
@@ -340,6 +350,8 @@ class Worker:
                 self._store.run(self._store.release(held), goodbye)
             except MlqError:
                 pass  # it will be forgotten by itself
+        if self._shelf is not None:
+            self._shelf.close()
         self._fence.close()
         self._selector.close()
         self._wake_up.close()

@@ -128,7 +128,21 @@ ACCESS = Key(
     "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
     "until removed",
 )
-
+FUNCTIONS = Key("functions", "functions", "hash", "signed envelopes of functions to run, by name", "until removed")
+VERSIONS = Key(
+    "versions",
+    "functions:versions",
+    "hash",
+    "the version of each function by name, or when it was removed: what comes now has to be newer",
+    "for ever",
+)
+CHANGES = Key(
+    "changes",
+    "functions:changes",
+    "sorted set",
+    "names of functions, by when they were last registered or removed",
+    "for ever",
+)
 REFUSED = Key(
     "refused",
     "refused:<id>",
@@ -140,7 +154,7 @@ REFUSED = Key(
 
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, ABLE, CLAIM, ONCE,
-    REFUSED, ACCESS,
+    REFUSED, ACCESS, FUNCTIONS, VERSIONS, CHANGES,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -288,6 +302,7 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
     keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ABLE, ACCESS, QUEUES)]
+    keys += [key(namespace) for key in (FUNCTIONS, VERSIONS, CHANGES)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 

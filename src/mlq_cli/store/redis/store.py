@@ -36,6 +36,7 @@ from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.redis.access import RedisAccess
+    from mlq_cli.store.redis.functions import RedisFunctions
 
 T = TypeVar("T")
 
@@ -217,6 +218,12 @@ class RedisStore(Verbs):
         from mlq_cli.store.redis.audit import Audit
 
         return Audit(self.namespace, self._read, self.ask, rules, repair=repair, looked=looked).findings()
+
+    def functions(self) -> RedisFunctions:
+        """Return what keeps the functions that are registered at run time."""
+        from mlq_cli.store.redis.functions import RedisFunctions
+
+        return RedisFunctions(self.namespace, self._read, self.ask)
 
     def access(self) -> RedisAccess:
         """Return what keeps the access tokens of the HTTP server."""

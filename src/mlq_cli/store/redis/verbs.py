@@ -14,6 +14,7 @@ from mlq_cli.model.job import State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.values import called_paths
 from mlq_cli.store.base import (
     Call,
     Caller,
@@ -24,6 +25,7 @@ from mlq_cli.store.base import (
     Progress,
     Swept,
 )
+from mlq_cli.store.functions import Changes
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.answers import (
     read_claims,
@@ -34,7 +36,8 @@ from mlq_cli.store.redis.answers import (
     read_swept,
     read_verdicts,
 )
-from mlq_cli.store.redis.codec import option_fields, retention_fields
+from mlq_cli.store.redis.codec import call_fields, option_fields, retention_fields
+from mlq_cli.store.redis.functions import MOST, MOST_BYTES, read_changes
 
 
 class _Here(threading.local):
@@ -66,6 +69,8 @@ class Verbs:
             named["priority"] = options.priority
         if fields := option_fields(options):
             named["fields"] = fields
+        if options.functions is None and (paths := called_paths(messages)) is not None:
+            named |= call_fields(paths)
         if options.delay:
             named["delay"] = options.delay
         if options.at is not None:
@@ -147,6 +152,10 @@ class Verbs:
     def emit(self, parts: Sequence[Part]) -> Call[int]:
         """Keep what listeners emit, in this order; returns how many were refused. A part sent again is kept once."""
         return Call("emit", [_pack({}), *chain.from_iterable(parts)], read_number)
+
+    def registered(self, after: int) -> Call[Changes]:
+        """Ask what has changed among the functions since a revision, 0: what there is. Some of it: ask on from it."""
+        return Call("functions", [_pack({"after": str(after), "most": MOST, "bytes": MOST_BYTES})], read_changes)
 
     def sweep(
         self, queue: str, *, rules: Rules, timeout: float | None = None, limit: int = 500, offset: int = 0

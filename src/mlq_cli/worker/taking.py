@@ -1,0 +1,120 @@
+"""Taking up registered functions in an executor: the only place where anything is ever unpickled.
+
+What comes here was verified by the worker (`shelf.py`). There is no key here, and nothing comes from Redis.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import select
+import socket
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mlq_cli.model.envelope import CALL
+from mlq_cli.model.errors import Misuse
+from mlq_cli.worker.listeners import Listener, listener_of
+from mlq_cli.worker.repertoire import Repertoire
+from mlq_cli.worker.shelf import read_file
+
+Tell = Callable[[tuple[Any, ...]], None]
+_ROOM = socket.CMSG_SPACE(array("i").itemsize)
+
+
+class Taken(NamedTuple):
+    """A registered function."""
+
+    version: int
+    function: Callable[..., Any] | None  # None: it could not be unpickled
+    listener: Listener | None  # None: it only runs where a job calls it by name
+    why_not: str
+
+
+class Taking:
+    """The registered functions that this executor has."""
+
+    def __init__(self, pipe: socket.socket, tell: Tell, repertoire: Repertoire) -> None:
+        """`pipe`: where shelves come from; `tell` sends a frame to the worker; `repertoire`: all that it is part of."""
+        self._pipe = pipe
+        self._tell = tell
+        self._repertoire = repertoire
+        self._taken: dict[str, Taken] = {}
+        self.listeners: list[Listener] = []  # in the order of registration
+        self.functions: dict[str, Callable[..., Any]] = {}  # all of them, by name
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is a new shelf."""
+        return self._pipe.fileno()
+
+    def begin(self) -> None:
+        """Ask for the first shelf and take it up."""
+        self._answer()
+        self.take()
+
+    def wait(self, line: socket.socket, seconds: float) -> None:
+        """Wait for so long at most until there is a slice in the line; take up what comes meanwhile or came before."""
+        poll = select.poll()
+        poll.register(line, select.POLLIN)
+        poll.register(self._pipe, select.POLLIN)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            ready = {number for number, _ in poll.poll(left * 1000)}
+            if self._pipe.fileno() not in ready:
+                return
+            self.take()
+
+    def take(self) -> None:
+        """Take up the shelf that has come, and drop what is not on it any more. Raises OSError."""
+        data, extra, _, _ = self._pipe.recvmsg(1, _ROOM)
+        if not data:
+            os._exit(1)  # the worker has gone
+        if not extra:
+            raise OSError(errno.EMFILE, "the descriptor of a shelf got lost: too many open files")
+        (descriptor,) = array("i", extra[0][2][: array("i").itemsize])
+        try:
+            before, self._taken = self._taken, {}
+            for name, version, use, cloudpickle, where in read_file(descriptor):
+                known = before.get(name)
+                if known is None or known.version != version:
+                    self._tell(("taking", name, version))
+                    known = _unpickled(descriptor, where, name, version, use, cloudpickle)
+                self._taken[name] = known
+        finally:
+            os.close(descriptor)
+        self.functions = {name: one.function for name, one in self._taken.items() if one.function is not None}
+        self.listeners = [one.listener for one in self._taken.values() if one.listener is not None]
+        self._answer()
+
+    def _answer(self) -> None:
+        """Say what there is now, and so that the next shelf may come."""
+        why_not = {name: one.why_not for name, one in self._taken.items() if one.why_not}
+        self._tell(("functions", self._repertoire.names, why_not))
+
+
+def _unpickled(descriptor: int, where: slice, name: str, version: int, use: str, cloudpickle: str) -> Taken:
+    """Return a function. Whatever its unpickling raises is told and harms nothing else."""
+    try:
+        function = pickle.loads(os.pread(descriptor, where.stop - where.start, where.start))
+        if not callable(function):
+            raise Misuse(f"it is no function but a {type(function).__name__}")
+        listener = None if use == CALL else _listener(function, name)
+    except BaseException as error:
+        return Taken(version, None, None, _why_not(error, cloudpickle))
+    return Taken(version, function, listener, "")
+
+
+def _listener(function: Callable[..., Any], name: str) -> Listener:
+    own = listener_of(function)
+    return Listener(name, own.function, own.wants_context, own.is_async)
+
+
+def _why_not(error: BaseException, cloudpickle: str) -> str:
+    """Return one line that says why a function cannot be unpickled here."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"it needs the module {error.name!r}, which cannot be imported here"
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said} (it was pickled by cloudpickle {cloudpickle})"
