@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlq_cli import MLQ, Misuse
 from tests_support import wait_until
+
+IMPORTABLE = Path(__file__).parent / "importable"
 
 
 def state(mlq: MLQ, job_id: str) -> str:
@@ -230,3 +235,46 @@ def test_a_job_for_another_function_is_not_run_by_this_one(mlq: MLQ) -> None:
     job_id = mlq.post("a", functions=["another"])
     assert mlq.poll(boom, timeout=0) == 0
     assert state(mlq, job_id) in ("scheduled", "queued")
+
+
+# --- calls ---------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(IMPORTABLE))
+    return importlib.import_module("consuming")
+
+
+def test_a_poll_calls_what_was_posted_as_a_call(mlq: MLQ, module: Any) -> None:
+    ids = mlq.post_many(partial(module.add, number, right=2, more=10) for number in range(3))
+    named = mlq.post(partial(module.named, word="job"))
+    assert mlq.poll(module.add, module.named, timeout=0) == 4
+    assert [mlq.get_result(job_id) for job_id in ids] == [12, 13, 14] and mlq.get_result(named) == f"job {named}"
+
+
+def test_a_poll_calls_functions_of_the_modules_that_it_is_told(mlq: MLQ, module: Any) -> None:
+    job_id = mlq.post(partial(module.add, 1, 2))
+    assert mlq.poll(calls=["consuming"], timeout=0) == 1 and mlq.get_result(job_id) == 3
+
+
+def test_a_loop_gets_a_call_as_it_is(mlq: MLQ, module: Any) -> None:
+    mlq.post(partial(module.add, 1, right=2))
+    (call,) = mlq.consume(timeout=0)
+    assert (call.path, list(call.args), call.kwargs) == ("consuming:add", [1], {"right": 2})
+
+
+def test_a_poll_leaves_to_others_what_only_they_can_run(mlq: MLQ, module: Any) -> None:
+    with_listener = mlq.poll
+    other = threading.Thread(target=lambda: with_listener(module.add, stop_fn=lambda executed: executed > 0))
+    other.start()
+    wait_until(mlq.workers)
+    mlq.pause()
+    call, plain = mlq.post(partial(module.add, 1, 2)), mlq.post("plain", functions=["note"])
+
+    def note(msg: Any) -> str:
+        return f"noted {msg}"
+
+    mlq.resume()
+    assert mlq.poll(note, stop_fn=lambda executed: executed > 0) == 1
+    other.join()
+    assert (mlq.get_result(call), mlq.get_result(plain)) == (3, "noted plain")
+    assert mlq.get_job(call)["attempt"] == mlq.get_job(plain)["attempt"] == 1

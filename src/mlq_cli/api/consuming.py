@@ -14,7 +14,8 @@ from mlq_cli.model.job import check_name
 from mlq_cli.model.rules import rules_of
 
 if TYPE_CHECKING:
-    from mlq_cli.worker.consuming import Consuming, Messages
+    from mlq_cli.worker.consuming import Consuming
+    from mlq_cli.worker.messages import Messages
 
 F = TypeVar("F", bound=Callable[..., Any])
 Queues = str | Sequence[str]
@@ -49,7 +50,7 @@ class ConsumingHere(Looking, Changing):
             StoreUnavailable, NotAllowed: at the first message, or when Redis is away for longer than `timeout` and
                 the lease.
         """
-        from mlq_cli.worker.consuming import Messages
+        from mlq_cli.worker.messages import Messages
 
         return Messages(self._loop(queue, lease, ahead, "consume"), _seconds(timeout))
 
@@ -58,7 +59,7 @@ class ConsumingHere(Looking, Changing):
 
         So it is delivered at most once: what becomes of it afterwards is nobody's business but yours.
         """
-        from mlq_cli.worker.consuming import pop
+        from mlq_cli.worker.messages import pop
 
         return pop(self._loop(queue, None, 1, "pop", keeps=False), _seconds(timeout))
 

@@ -10,22 +10,17 @@ import logging
 import os
 import select
 import socket
-import threading
 import time
-import weakref
 from collections.abc import Sequence
 from contextvars import Token
 from math import inf
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from mlq_cli.model.errors import Misuse, MlqError, StoreUnavailable
 from mlq_cli.model.generation import enter, leave
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
-from mlq_cli.model.values import unpack
 from mlq_cli.store.base import Bell, Store
-from mlq_cli.worker.context import Job
 from mlq_cli.worker.failure import described
 from mlq_cli.worker.fence import boot_time
 from mlq_cli.worker.keeper import Keeper
@@ -39,8 +34,8 @@ SPAN = 0.01  # seconds of work that is claimed ahead: messages that take 10 ms a
 DEPTH = 200  # messages at most that are claimed ahead, however soon they are handled
 TICK = 12.0  # seconds to sleep at most, and no longer than 0.4 of a lease; bells wake us long before
 OVERDUE = 2.0  # seconds after which a bell that has not answered is taken for dead
+NOTHING = b"\xc0"  # None in msgpack
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest in the end
-NOTHING = b"\xc0"  # None in msgpack: the result of a message that a loop has handled
 
 _free_names: list[tuple[int, str]] = []  # of loops that have ended: Redis remembers each name for an hour and more
 
@@ -264,6 +259,10 @@ class Consuming:
             stock.hear()
         return stock.done - done == told
 
+    def finish(self) -> None:
+        """Say that the message which the body has is done; it has no result."""
+        self.settle("done", b"", NOTHING)
+
     def failed(self, error: BaseException, kind: Kind = Kind.ERROR) -> None:
         """Say that the attempt has failed with this error."""
         self.settle(kind.value, *described(error))
@@ -304,83 +303,6 @@ class Consuming:
                         log.error("%s; jobs that come again for this: %d", error, len(stock.held))
                     return
                 time.sleep(0.1)
-
-
-class Messages:
-    """What `MLQ.consume` returns: an iterator over messages, with the job of the last one in `job`."""
-
-    def __init__(self, loop: Consuming, timeout: float | None) -> None:
-        self._loop = loop
-        self._timeout = timeout
-        self._busy = threading.Lock()
-        # Also when nobody closes us: after a `break`, an exception, or at the end of the program.
-        self._finalizer = weakref.finalize(self, loop.close)
-
-    @property
-    def job(self) -> Job | None:
-        """The job whose message was given last: its id, attempt, queue, …; None before the first and after the end."""
-        values = self._loop.values
-        return None if values is None else Job(values)
-
-    def stop(self) -> None:
-        """End the loop when it asks for the next message, also one that waits. From any thread or signal handler."""
-        self._loop.stop()
-
-    def close(self) -> None:
-        """End the loop now. The message that it has goes back to its queue."""
-        self._finalizer()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        """Return the next message. The one before it is finished with that."""
-        if not self._busy.acquire(blocking=False):
-            raise Misuse("another thread is in this loop", hint="let each thread consume for itself")
-        loop = self._loop
-        try:
-            loop.settle("done", b"", NOTHING)
-            while (values := loop.take(self._timeout)) is not None:
-                try:
-                    return unpack(values[1] or NOTHING)
-                except Misuse as error:  # whoever posted it did not use mlq; this loop can do nothing about it
-                    log.error("job %s: %s", values[0].decode(), error)
-                    loop.failed(error)
-        except KeyboardInterrupt:
-            pass  # while it waits, that ends the loop, as in HotQueue
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._busy.release()
-        self.close()
-        raise StopIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def pop(loop: Consuming, timeout: float | None) -> Any:
-    """Return one message that is finished already, None when there is none."""
-    try:
-        while (values := loop.take(timeout)) is not None:
-            try:
-                msg = unpack(values[1] or NOTHING)
-            except Misuse as error:
-                log.error("job %s: %s", values[0].decode(), error)
-                loop.failed(error)
-                continue
-            loop.settle("done", b"", NOTHING)
-            if loop.tell():  # or it was canceled just now, or is another's
-                return msg
-        return None
-    finally:
-        loop.close()
 
 
 def _answers(error: MlqError) -> bool:

@@ -108,7 +108,7 @@ class Repertoire:
             if path is None:
                 raise
         if path is not None:
-            self._callees[path] = Callee(path, function, is_async(function))
+            self._callees[path] = callee_of(path, function)
 
     def add_bound(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Add a listener that gets the message after these arguments. Raises Misuse."""

@@ -61,3 +61,11 @@ def burst(*args: Any, **named: Any) -> bool:
 
 def wants_too_much(something_else: int) -> bool:
     return time.time() > something_else
+
+
+def add(left: int, right: int, more: int = 0) -> int:
+    return left + right + more
+
+
+def named(ctx: Any, word: str) -> str:
+    return f"{word} {ctx.id}"
