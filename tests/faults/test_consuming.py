@@ -17,7 +17,7 @@ import pytest
 
 from harness.proxy import FaultProxy
 from harness.server import ALWAYS, FaultServer
-from mlq_cli import MLQ, State, StoreUnavailable
+from mlq_cli import MLQ, State, StoreFull, StoreUnavailable
 from tests_support import wait_until
 
 PROGRAM = Path(__file__).parent / "importable" / "consumer.py"
@@ -180,6 +180,23 @@ def test_a_loop_survives_a_redis_that_is_killed_and_started_again(short_folder: 
                 server.restart()
         assert seen == list(range(500))
         assert assert_all_succeeded(mlq, ids).get("refused", 0) == 0
+
+
+def test_a_full_redis_does_not_keep_a_loop_from_finishing_what_there_is(short_folder: Path, namespace: str) -> None:
+    with (
+        FaultServer(short_folder) as server,
+        MLQ.from_profile(redis_url=server.url, namespace=namespace) as mlq,
+    ):
+        ids = mlq.post_many("x" * 100 for _ in range(300))
+        seen = 0
+        for _ in mlq.consume(timeout=1.0):
+            seen += 1
+            if seen == 100:
+                server.command("CONFIG", "SET", "maxmemory", "1")
+                with pytest.raises(StoreFull):
+                    mlq.post("one more")
+                threading.Timer(0.8, server.command, ("CONFIG", "SET", "maxmemory", "0")).start()
+        assert seen == 300 and assert_all_succeeded(mlq, ids).get("refused", 0) == 0
 
 
 @pytest.mark.minutes

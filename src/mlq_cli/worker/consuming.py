@@ -61,7 +61,7 @@ class Consuming:
         """
         self._pid = os.getpid()
         self.name = _take_name(self._pid)
-        self._store, self._queues, self._rules = store, queues, rules
+        self._store, self._queues, self._rules, self.lease = store, queues, rules, rules.lease
         self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (what,)), functions)
         self._outage = Outage()
         self._keeper = Keeper(self.stock, self._outage) if keeps else None
@@ -143,18 +143,19 @@ class Consuming:
         stock = self.stock
         tick = min(TICK, self._rules.lease * 0.4)
         while not self.stopping:
+            troubled = self._troubled_since is not None  # then first what is done, before more is taken
             try:
                 with stock.lock:
                     if not stock.under_way:
                         self._depth = self._depth_now()
-                        stock.say(self._depth)
+                        stock.say(0 if troubled else self._depth)
                     stock.hear()
                     self._outage.ended()
                 self._was_there, self._troubled_since = True, None
                 if stock.unbegun:
                     self._keep()
                     return True
-                if stock.outbox.outcomes or stock.outbox.releases or (stock.passed and not stock.looked_through):
+                if troubled or stock.outbox.unsaid or (stock.passed and not stock.looked_through):
                     continue
                 left = inf if timeout is None else asked_at + timeout - time.monotonic()
                 if left <= 0:
@@ -229,7 +230,9 @@ class Consuming:
         self._wait(self._outage.until - now)
 
     def stop(self) -> None:
-        """End the loop when it asks for the next message. From any thread, or a signal handler."""
+        """End the loop when it asks for the next message. From any thread, or a signal handler; not from a fork."""
+        if self._pid != os.getpid():
+            return
         self.stopping = True
         if self._alarm is not None:
             try:

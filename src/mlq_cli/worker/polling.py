@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from mlq_cli.model.errors import Misuse
+from mlq_cli.model.errors import Misuse, StoreUnavailable
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Part, Progress, Store
 from mlq_cli.worker.attempts import Attempts
@@ -22,6 +22,7 @@ from mlq_cli.worker.context import Job
 from mlq_cli.worker.hooks import Hooks
 from mlq_cli.worker.repertoire import Repertoire
 
+AGAIN = 0.1  # seconds between two tries to store what a job emits
 LOOK = 1.0  # seconds between two questions whether to stop while nothing comes
 
 
@@ -31,22 +32,32 @@ class Here:
     def __init__(self, loop: Consuming, store: Store) -> None:
         self._loop = loop
         self._store = store
+        self._patience = loop.lease
         self._lock = threading.Lock()  # listeners may emit from threads of their own
         self._pid = os.getpid()
 
     def tell(self, frame: tuple[Any, ...]) -> None:
-        """Take progress; nothing else is said here."""
-        kind, job_id, token, value = frame
-        if kind == "progress":
-            self._loop.stock.outbox.progress[job_id] = Progress(job_id, token, value)
+        """Take progress. What else an executor would tell its worker concerns nobody here."""
+        match frame:
+            case ("progress", str() as job_id, str() as token, bytes() as value):
+                self._loop.stock.outbox.progress[job_id] = Progress(job_id, token, value)
 
     def tell_part(self, job: Job, packed: bytes) -> None:
-        """Store the next part of a job. Raises Misuse, StoreUnavailable."""
+        """Store the next part of a job; waits for a Redis that is away, a lease at most. Raises MlqError."""
         if os.getpid() != self._pid:
             raise Misuse("a process that the listener has forked cannot emit", hint="emit in the one that runs the job")
         with self._lock:
             job.emitted += 1
-            self._store.ask(self._store.emit([Part(job.id, job.token, job.emitted, packed)]))
+            emit = self._store.emit([Part(job.id, job.token, job.emitted, packed)])
+            give_up_at = time.monotonic() + self._patience
+            while True:  # a part that is sent again is known by its number
+                try:
+                    self._store.ask(emit)
+                    return
+                except StoreUnavailable:
+                    if time.monotonic() > give_up_at:
+                        raise
+                time.sleep(AGAIN)
 
 
 class Polling:

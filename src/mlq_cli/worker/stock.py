@@ -60,7 +60,7 @@ class Stock:
         self.held: dict[str, str] = {}  # tokens by the ids of what was claimed and is not settled
         self.outbox = Outbox()
         self.begun_at: float | None = None  # when the loop's body got its message, by boot_time; None: it has none
-        self.fresh_until = 0.0  # what is held is ours until then, by boot_time
+        self.fresh_until = 0.0  # what is unbegun is ours until then, by boot_time
         self.empty = False  # nothing was left in the queues
         self.passed = False  # there were some that only others can run
         self.looked_through = False  # and nothing else
@@ -152,8 +152,8 @@ class Stock:
         if now - sent_at >= self._span:  # frozen between the question and here: these may be others' by now
             self.outbox.releases += [Held(job.id, token) for job in claims.jobs]
         elif claims.jobs:
-            if not self.held:
-                self.fresh_until = sent_at + self._span
+            if not self.unbegun:
+                self.fresh_until = max(self.fresh_until, sent_at + self._span)
             unpacker = msgpack.Unpacker(raw=True, max_buffer_size=0)
             unpacker.feed(b"".join([job.record for job in claims.jobs]))
             self.held.update(dict.fromkeys([job.id for job in claims.jobs], token))
