@@ -83,11 +83,14 @@ def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Sta
         backoff: float = 0.05,
         retries: int = 0,
         namespace: str = namespace,
+        secret: str | None = None,
+        every: float | None = None,
         **options: Any,
     ) -> Any:
         given = {
             "url": url,
             "namespace": namespace,
+            "every": every,
             "options": {"functions": functions, "paths": [str(IMPORTABLE)], "grace": 5.0, **options},
             "rules": {"lease": lease, "backoff": backoff, "retries": retries},
         }
@@ -99,6 +102,7 @@ def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Sta
             stderr=subprocess.STDOUT,
             text=True,
             cwd=tmp_path,
+            env={**os.environ, **({} if secret is None else {"MLQ_SECRET": secret})},
         )
         process.log = lambda: Path(log.name).read_text()  # type: ignore[attr-defined]
         started.append(process)

@@ -14,9 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlq_cli.api.functions import Registered
     from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
     from mlq_cli.model.errors import (
+        EnvelopeRefused,
         JobCanceled,
         JobFailed,
         JobNotFound,
@@ -36,9 +38,11 @@ _HOMES = {
     "Event": "mlq_cli.following",
     "MLQ": "mlq_cli.mlq",
     "Record": "mlq_cli.model.job",
+    "Registered": "mlq_cli.api.functions",
     "State": "mlq_cli.model.job",
     **dict.fromkeys(
         (
+            "EnvelopeRefused",
             "JobCanceled",
             "JobFailed",
             "JobNotFound",
@@ -56,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "EnvelopeRefused",
     "Event",
     "JobCanceled",
     "JobFailed",
@@ -65,6 +70,7 @@ __all__ = [
     "NotAllowed",
     "Record",
     "Refused",
+    "Registered",
     "State",
     "StoreFull",
     "StoreUnavailable",

@@ -124,9 +124,11 @@ class Executing:
         """Wait for the next slice; registered functions are taken up before it. Raises BlockingIOError."""
         if self.taking is None:
             return self._receiver.receive()
-        self.taking.wait(self._receiver.socket, ALONE_SECONDS)
+        self.taking.look()
         if (received := self._receiver.receive_now()) is None:
+            self.taking.wait(self._receiver.socket, ALONE_SECONDS)
             raise BlockingIOError
+        self.taking.look()  # what came in this moment is what the slice may be there for
         return received
 
     def _run_slice(self, number: int, packed: bytes) -> str | None:

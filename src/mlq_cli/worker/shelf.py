@@ -65,16 +65,18 @@ class Shelf:
             self._serial = max(self._serial, 1)  # executors must not wait for it
             return
         if changes.newest < self._revision:  # the store has lost what it had: ask for all of it
-            self._revision, self._told, self.ask_at = 0, set(), 0.0
+            self._revision, self._told = 0, set()
             return
+        before = self._revision
         for change in changes.changes:
             self._take(change)
             if self._told is not None:
                 self._told.add(change.name)
-            if change.revision > self._revision:
-                self._revision, self.ask_at = change.revision, 0.0
+            self._revision = max(self._revision, change.revision)
         if self._revision >= changes.newest:
             self._heard_all()
+        elif self._revision > before:
+            self.ask_at = 0.0  # there is more
 
     def _heard_all(self) -> None:
         if self._told is not None:
