@@ -34,7 +34,9 @@ from mlq_cli.store.calls import (
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.access import Access
+    from mlq_cli.store.data import Data
     from mlq_cli.store.functions import Changes, Functions
+    from mlq_cli.store.waits import Waits
 
 T = TypeVar("T")
 __all__ = [
@@ -322,6 +324,12 @@ class Store(Protocol):
 
     def access(self) -> Access:
         """Return what keeps the access tokens of the HTTP server."""
+
+    def data(self) -> Data:
+        """Return what keeps the values that jobs store for each other."""
+
+    def waits(self) -> Waits:
+        """Return what knows which running jobs block on which."""
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

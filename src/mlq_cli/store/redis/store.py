@@ -36,7 +36,9 @@ from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.redis.access import RedisAccess
+    from mlq_cli.store.redis.data import RedisData
     from mlq_cli.store.redis.functions import RedisFunctions
+    from mlq_cli.store.redis.waits import RedisWaits
 
 T = TypeVar("T")
 
@@ -231,8 +233,21 @@ class RedisStore(Verbs):
 
         return RedisAccess(self.namespace, self._read)
 
+    def data(self) -> RedisData:
+        """Return what keeps the values that jobs store for each other."""
+        from mlq_cli.store.redis.data import RedisData
+
+        return RedisData(self.namespace, self._read)
+
+    def waits(self) -> RedisWaits:
+        """Return what knows which running jobs block on which."""
+        from mlq_cli.store.redis.waits import RedisWaits
+
+        return RedisWaits(self.ask)
+
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
+        self.data().forget()
         names = [worker["name"] for worker in self.workers()]
         self._read([("DEL", *layout.beside_jobs(self.namespace, self.queues(), names))])
 
