@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
     from mlq_cli.model.errors import (
+        DataNotFound,
         EnvelopeRefused,
         JobCanceled,
         JobFailed,
@@ -42,6 +43,7 @@ _HOMES = {
     "State": "mlq_cli.model.job",
     **dict.fromkeys(
         (
+            "DataNotFound",
             "EnvelopeRefused",
             "JobCanceled",
             "JobFailed",
@@ -60,6 +62,7 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "DataNotFound",
     "EnvelopeRefused",
     "Event",
     "JobCanceled",

@@ -206,6 +206,20 @@ def test_nobody_is_hired_while_the_worker_stops(stage: Stage) -> None:
     assert stage.look() == [0] and stage.lane.room() == 0
 
 
+def test_an_executor_that_is_about_to_leave_and_only_waits_gets_one_too() -> None:
+    """It takes no other jobs, so those that it waits for would have nobody, though it has a place free."""
+    stage = Stage(1)
+    executor = stage.lane.executors[0]
+    executor.width = 2
+    stage.begin(0, "a")
+    stage.say(0, ["leaving", "it has run so many"])
+    assert stage.look() == [0]
+    stage.block(0, "a")
+    assert stage.look() == [0, 1]
+    stage.lane.forget()
+    stage.lane.close()
+
+
 def test_of_two_executors_each_gets_one() -> None:
     stage = Stage(2)
     stage.begin(0, "a")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlq_cli.model.outcome import Kind
@@ -252,7 +252,7 @@ class Lane:
                     times += [executor.next_look(now, self._timeout), *self._behind.next_look(executor, now)]
             if not self.on_demand and self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
-        if self._wanted() > len(self.executors) or (self._stand_ins and self._missing(now)):
+        if self._missing(now):
             times.append(self.staff.hire_at - now)
         times += self._stand_ins.next_look(now)
         if self.staff.unsettled:
@@ -276,12 +276,15 @@ class Lane:
         if now >= self.staff.hire_at:
             if not self.executors and self._wanted():
                 self._supply.start_anew()
-            self.staff.hire([*range(self._wanted()), *self._missing(now)], self._supply, now)
+            self.staff.hire(self._missing(now), self._supply, now)
         self._stand_ins.look_after(now)
 
-    def _missing(self, now: float) -> list[int]:
-        """Return the numbers of the stand-ins to hire."""
-        return [] if self._stopping else self._stand_ins.missing(now)
+    def _missing(self, now: float) -> Sequence[int]:
+        """Return the numbers of the executors to hire."""
+        if self._stand_ins:
+            own = [number for number in range(self._wanted()) if number not in self.executors]
+            return own if self._stopping else own + self._stand_ins.missing(now)
+        return range(self._wanted()) if len(self.executors) < self._wanted() else ()
 
     def _overran(self, executor: Executor, late: list[Sent]) -> None:
         for job in late:

@@ -28,13 +28,14 @@ class StandIns:
         self._executors = executors
         self._blocks: dict[Executor, Counter[tuple[str, str]]] = {}  # by id and token: in how many threads
         self._going: set[Executor] = set()  # asked to leave
+        self._hired = False  # any that may be there still
         self._spare: int | None = None  # that were never needed since the last look
         self._look_at = 0.0
         self._complain_at = 0.0
 
     def __bool__(self) -> bool:
         """Whether any job blocks, or any stand-in is there."""
-        return bool(self._blocks) or len(self._executors) > self._size
+        return self._hired or bool(self._blocks)
 
     # --- what jobs say ---------------------------------------------------------------------------------------------
     def blocked(self, executor: Executor, job: Sent) -> None:
@@ -104,6 +105,7 @@ class StandIns:
         wanted = self._out() - len(self._at_hand())
         if wanted <= 0:
             return []
+        self._hired = True
         free = MOST - sum(number >= self._size for number in self._executors)
         if free < wanted and now >= self._complain_at:
             self._complain_at = now + MINUTE
@@ -123,7 +125,8 @@ class StandIns:
     # --- letting them go -------------------------------------------------------------------------------------------
     def look_after(self, now: float) -> None:
         """Ask those to leave that nobody has needed for a while."""
-        if len(self._executors) <= self._size:
+        self._hired = self._hired and any(number >= self._size for number in self._executors)
+        if not self._hired:
             self._spare = None
             return
         at_hand = self._at_hand()
