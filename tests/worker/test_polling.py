@@ -278,3 +278,15 @@ def test_a_poll_leaves_to_others_what_only_they_can_run(mlq: MLQ, module: Any) -
     other.join()
     assert (mlq.get_result(call), mlq.get_result(plain)) == (3, "noted plain")
     assert mlq.get_job(call)["attempt"] == mlq.get_job(plain)["attempt"] == 1
+
+
+def test_jobs_of_a_poll_reach_their_namespace(mlq: MLQ) -> None:
+    def work(msg: Any, ctx: Any) -> Any:
+        if msg == "child":
+            return "of the child"
+        return {"child": ctx.post("child"), "kept": ctx.fetch_data(ctx.store_data("kept"))}
+
+    job_id = mlq.post("parent")
+    assert mlq.poll(work, stop_fn=lambda executed: executed == 2) == 2
+    result = mlq.get_result(job_id)
+    assert result["kept"] == "kept" and mlq.get_result(result["child"]) == "of the child"

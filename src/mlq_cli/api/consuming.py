@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from mlq_cli.api.changing import Changing
 from mlq_cli.api.looking import Looking
@@ -14,6 +14,7 @@ from mlq_cli.model.job import check_name
 from mlq_cli.model.rules import rules_of
 
 if TYPE_CHECKING:
+    from mlq_cli.mlq import MLQ
     from mlq_cli.worker.consuming import Consuming
     from mlq_cli.worker.messages import Messages
 
@@ -96,7 +97,7 @@ class ConsumingHere(Looking, Changing):
                 repertoire.add_bound(function, args, kwargs)
                 loop = self._loop(queue, lease, None, _name_of(function), functions=repertoire.names)
                 limit = self.profile.limits.result
-                return Polling(loop, self.store, repertoire, Hooks(), limit=limit).run(_seconds(timeout))
+                return Polling(loop, cast("MLQ", self), repertoire, Hooks(), limit=limit).run(_seconds(timeout))
 
             return work
 
@@ -151,7 +152,7 @@ class ConsumingHere(Looking, Changing):
         what = " ".join([*map(_name_of, functions), *calls])
         loop = self._loop(queue, lease, None, what, functions=repertoire.names)
         polling = Polling(
-            loop, self.store, repertoire, hooks,
+            loop, cast("MLQ", self), repertoire, hooks,
             limit=self.profile.limits.result, backs_off=tuple(backoff_exceptions), longest=max_backoff_window,
         )  # fmt: skip
         with interruptible(loop):

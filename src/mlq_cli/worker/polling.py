@@ -11,16 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlq_cli.model.errors import Misuse, StoreUnavailable
 from mlq_cli.model.outcome import Kind
-from mlq_cli.store.base import Part, Progress, Store
+from mlq_cli.store.base import Part, Progress
 from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.consuming import Consuming
 from mlq_cli.worker.context import Job
 from mlq_cli.worker.hooks import Hooks
+from mlq_cli.worker.reach import Reach
 from mlq_cli.worker.repertoire import Repertoire
+
+if TYPE_CHECKING:
+    from mlq_cli.mlq import MLQ
 
 AGAIN = 0.1  # seconds between two tries to store what a job emits
 LOOK = 1.0  # seconds between two questions whether to stop while nothing comes
@@ -29,9 +33,10 @@ LOOK = 1.0  # seconds between two questions whether to stop while nothing comes
 class Here:
     """How what a listener says while it runs gets to Redis: progress with the next turn, parts at once."""
 
-    def __init__(self, loop: Consuming, store: Store) -> None:
+    def __init__(self, loop: Consuming, mlq: MLQ) -> None:
+        self.reach = Reach(None, self, mlq)
         self._loop = loop
-        self._store = store
+        self._store = mlq.store
         self._patience = loop.lease
         self._lock = threading.Lock()  # listeners may emit from threads of their own
         self._pid = os.getpid()
@@ -66,7 +71,7 @@ class Polling:
     def __init__(
         self,
         loop: Consuming,
-        store: Store,
+        mlq: MLQ,
         repertoire: Repertoire,
         hooks: Hooks,
         *,
@@ -80,7 +85,7 @@ class Polling:
         self._backs_off = backs_off
         self._longest = longest
         self._raised: list[BaseException] = []  # by the attempt, then by a hook
-        self._attempts = Attempts(loop.name, limit, Here(loop, store))
+        self._attempts = Attempts(loop.name, limit, Here(loop, mlq))
         self._attempts.repertoire = repertoire
         self._attempts.hooks = hooks
         self._attempts.on_error = self._attempts.on_hook_error = self._raised.append

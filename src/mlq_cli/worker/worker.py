@@ -97,7 +97,7 @@ class Worker:
         for lane in lanes:
             lane.staff.on_hire = partial(self._ears.hired, lane)
             lane.on_leave = self._ears.left
-            lane.on_enough = self._enough
+            lane.staff.on_enough = self._enough
 
     # --- from outside ----------------------------------------------------------------------------------------------
     def stop(self) -> None:
