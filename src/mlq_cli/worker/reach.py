@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Reach:
     """Serves all jobs of one executor; any thread of them may call."""
 
-    def __init__(self, profile: Mapping[str, Any] | None, voice: Voice) -> None:
-        """`profile`: as `model/carried.py` packs it; None: jobs have no namespace to reach."""
+    def __init__(self, profile: Mapping[str, Any] | None, voice: Voice, opened: MLQ | None = None) -> None:
+        """`profile`: as `model/carried.py` packs it; None: jobs have no namespace to reach, unless by `opened`."""
         self._profile = profile
         self._voice = voice
         self._pid = os.getpid()
-        self._opened: MLQ | None = None
+        self._opened = opened
         self._serials = count(1)
 
     def _mlq(self) -> MLQ:

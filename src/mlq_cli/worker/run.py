@@ -159,6 +159,7 @@ def executor_settings(
         "functions": list(options.functions),
         "calls": list(options.calls),
         "setup": options.setup,
+        "hooks": options.hooks,
         "paths": [*(os.path.abspath(path) for path in options.paths), here],
         "max_jobs": options.max_jobs,
         "max_memory": options.max_memory,
