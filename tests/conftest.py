@@ -84,11 +84,13 @@ def start_worker(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Sta
         retries: int = 0,
         namespace: str = namespace,
         secret: str | None = None,
+        every: float | None = None,
         **options: Any,
     ) -> Any:
         given = {
             "url": url,
             "namespace": namespace,
+            "every": every,
             "options": {"functions": functions, "paths": [str(IMPORTABLE)], "grace": 5.0, **options},
             "rules": {"lease": lease, "backoff": backoff, "retries": retries},
         }

@@ -14,9 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlq_cli.api.functions import Registered
     from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
     from mlq_cli.model.errors import (
+        DataNotFound,
+        EnvelopeRefused,
         JobCanceled,
         JobFailed,
         JobNotFound,
@@ -36,9 +39,12 @@ _HOMES = {
     "Event": "mlq_cli.following",
     "MLQ": "mlq_cli.mlq",
     "Record": "mlq_cli.model.job",
+    "Registered": "mlq_cli.api.functions",
     "State": "mlq_cli.model.job",
     **dict.fromkeys(
         (
+            "DataNotFound",
+            "EnvelopeRefused",
             "JobCanceled",
             "JobFailed",
             "JobNotFound",
@@ -56,6 +62,8 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "DataNotFound",
+    "EnvelopeRefused",
     "Event",
     "JobCanceled",
     "JobFailed",
@@ -65,6 +73,7 @@ __all__ = [
     "NotAllowed",
     "Record",
     "Refused",
+    "Registered",
     "State",
     "StoreFull",
     "StoreUnavailable",

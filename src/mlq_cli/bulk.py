@@ -6,8 +6,10 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, overload
 
+from mlq_cli.model.call import Call as CallMessage
 from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.values import pack
@@ -109,9 +111,16 @@ class Source:
                     return
 
 
-def packed(messages: Iterable[Any], limit: int) -> Iterator[bytes]:
-    """Return an iterator that draws one message after the other and packs it. Its `next` raises as `pack` does."""
-    return iter(messages) if isinstance(messages, Source) else (pack(message, limit=limit) for message in messages)
+def packed(
+    messages: Iterable[Any], limit: int, call_of: Callable[[Any], CallMessage] = CallMessage.of
+) -> Iterator[bytes]:
+    """Return an iterator that draws one message after the other and packs it. Its `next` raises as `pack` does.
+
+    `call_of` makes the call that a `partial` stands for.
+    """
+    if isinstance(messages, Source):
+        return iter(messages)
+    return (pack(message if type(message) is not partial else call_of(message), limit=limit) for message in messages)
 
 
 def processes(parallel: int | bool) -> int:

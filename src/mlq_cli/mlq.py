@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlq_cli.api.changing import Changing
 from mlq_cli.api.functions import Registering
+from mlq_cli.api.keeping import Keeping
 from mlq_cli.api.listening import ListeningHere
 from mlq_cli.api.looking import Looking
 from mlq_cli.api.posting import Posting
@@ -14,8 +16,11 @@ from mlq_cli.model.errors import Misuse
 from mlq_cli.model.job import check_name
 from mlq_cli.model.profile import Profile, load
 
+if TYPE_CHECKING:
+    from mlq_cli.local.local import Local
 
-class MLQ(Posting, Looking, Changing, Registering, ListeningHere):
+
+class MLQ(Posting, Looking, Changing, Keeping, Registering, ListeningHere):
     """One namespace of jobs: post to it, look at it, wait for it, listen to it. Threads may share one.
 
     `MLQ()` takes the profile, or the embedded server when there is none; `MLQ("example_app", "localhost", 6379, 0)`
@@ -45,6 +50,47 @@ class MLQ(Posting, Looking, Changing, Registering, ListeningHere):
         """Return an MLQ by the name or file of a profile; `flags` win over it: `namespace=…`, `redis_url=…`."""
         dotted = {name.replace("_", ".", 1): value for name, value in flags.items()}
         return cls(profile=load(profile, flags=dotted))
+
+    @staticmethod
+    def local(
+        *functions: Callable[..., Any] | str,
+        parallel: int | bool = 1,
+        progress: bool = False,
+        setup: Callable[..., Any] | str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        memory_limit: int | None = None,
+        paths: Sequence[str] = (),
+        profile: Profile | None = None,
+    ) -> Local:
+        """Return something that runs jobs without any server: in this process, or in processes of its own.
+
+        It has the names of MLQ (`post`, `post_many`, `wait`, `get_job`, …), and `results(msgs)`, which runs messages
+        and yields their results in order. Use it in a `with` block, at whose end all that was posted has run.
+
+        Args:
+            functions: listeners, or their paths as "package.module:function"; what they get and may do is the same as
+                in a worker.
+            parallel: 1 runs them in this process, where a debugger sees them; 4 in four executors as a worker has them,
+                so that crashes, timeouts and memory limits are dealt with; True one for each core. What another process
+                cannot import, lambdas and closures and what `__main__` defines, travels to them by cloudpickle; nothing
+                is signed, for they are our own children.
+            progress: show a bar on a terminal.
+            setup: called once in each process before its first job.
+            timeout: seconds that an attempt may take, for jobs that say nothing; retries: reruns after an exception,
+                likewise; memory_limit: bytes of an executor. By default what the profile says.
+            paths: folders to import from, before the others.
+            profile: by default what `MLQ()` would take.
+
+        Raises:
+            Misuse: a function cannot be a listener, or cannot travel.
+        """
+        from mlq_cli.local.local import Local
+
+        return Local(
+            *functions, parallel=parallel, progress=progress, setup=setup, timeout=timeout, retries=retries,
+            memory_limit=memory_limit, paths=paths, profile=profile,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self

@@ -20,10 +20,9 @@ from typing import Any, Self
 
 import msgpack
 
-from mlq_cli.bulk import CHUNK, CHUNK_BYTES, SWIFT, Ids, Source
+from mlq_cli.bulk import CHUNK, CHUNK_BYTES, SWIFT, Ids, Source, packed
 from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.options import PostOptions
-from mlq_cli.model.values import pack
 from mlq_cli.poster import Frame, load, send, serve
 from mlq_cli.store.base import Store
 
@@ -70,8 +69,7 @@ class Slices(Source):
         made = list(self._messages[begin:end])
         if len(made) != end - begin:
             raise Misuse(f"the slice {begin}:{end} has {len(made)} messages", hint="post list(messages) instead")
-        for message in made:
-            yield pack(message, limit=self._limit)
+        yield from packed(made, self._limit)
 
     def noted(self, messages: int, size: int, seconds: float) -> None:
         """Take larger blocks as long as they are packed swiftly and fit into one call."""

@@ -57,8 +57,17 @@ class Patience:
         self._pause = min(self._pause * 2, 5.0)
 
 
-def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Callable[[], None] | None) -> None:
-    """Return when the job has ended. Raises WaitTimeout, JobNotFound, and StoreUnavailable when Redis stays away."""
+def wait_ended(
+    store: Store,
+    job_id: str,
+    timeout: float | None,
+    on_progress: Callable[[], None] | None = None,
+    look: Callable[[], State | None] | None = None,
+) -> None:
+    """Return when the job has ended. Raises WaitTimeout, JobNotFound, and StoreUnavailable when Redis stays away.
+
+    `look`: another way to find out how the job stands, also called before the first wait. What it raises ends that.
+    """
     patience = Patience(job_id, timeout)
     while True:
         patience.begin()
@@ -66,6 +75,7 @@ def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Ca
             state, watch = store.watch(job_id)
             patience.seen = True
             with watch:
+                state = look() if look else state
                 while not _terminal(job_id, state):
                     until = patience.until(LOOK_SECONDS)
                     while (left := until - time.monotonic()) > 0:
@@ -75,7 +85,7 @@ def wait_ended(store: Store, job_id: str, timeout: float | None, on_progress: Ca
                         if "progress" in words and on_progress:
                             on_progress()
                     patience.check()
-                    (state,) = store.states([job_id])
+                    state = look() if look else store.states([job_id])[0]
                 return
         except StoreUnavailable as error:
             patience.lost(error)

@@ -19,9 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from door_guards import OF_THE_DOOR
+from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
+from nesting_guards import OF_NESTING
 
-OUR_OWN = (*EXTRA, *OF_THE_DOOR)
+OUR_OWN = (*EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING)
 ROOT = SOURCE.parent
 SECONDS = 60  # that one test may take
 #: What says that the mutant is broken, rather than unguarded.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -73,11 +73,21 @@ class Bench:
         return self.store.ask(self.store.post(packed, PostOptions(**options), ids)).ids
 
     def claim(
-        self, count: int = 1, *, worker: str = "w1", queues: Sequence[str] = ("default",), token: str = ""
+        self,
+        count: int = 1,
+        *,
+        worker: str = "w1",
+        queues: Sequence[str] = ("default",),
+        token: str = "",
+        functions: Sequence[str] | None = None,
+        cursors: Mapping[str, str] | None = None,
     ) -> Claims:
         self._tokens += 1
         self.token = token or f"token{self._tokens}"
-        call = self.store.claim(queues, count, worker=worker, lane=worker, token=self.token, rules=self.rules)
+        call = self.store.claim(
+            queues, count, worker=worker, lane=worker, token=self.token, rules=self.rules,
+            functions=functions, cursors=cursors,
+        )  # fmt: skip
         return self.store.ask(call)
 
     def take(self, **how: Any) -> Held:
@@ -93,8 +103,9 @@ class Bench:
         outcome = Outcome(held.id, held.token, kind.value, 0.5, b"ValueError", b"no", b"Traceback ...")
         return self.store.ask(self.store.finish([outcome], rules=self.rules))
 
-    def beat(self, held: Sequence[Held], worker: str = "w1") -> dict[str, str]:
-        call = self.store.heartbeat(worker, held, rules=self.rules, life=30.0, about={"pid": 1})
+    def beat(self, held: Sequence[Held], worker: str = "w1", functions: Sequence[str] = ()) -> dict[Held, str]:
+        about = {"pid": 1}
+        call = self.store.heartbeat(worker, held, rules=self.rules, life=30.0, about=about, functions=functions)
         return self.store.ask(call)
 
     def sweep(self, **how: Any) -> Any:

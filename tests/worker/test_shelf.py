@@ -15,6 +15,7 @@ import pytest
 
 from mlq_cli.model.envelope import CALL, seal
 from mlq_cli.store.functions import Change, Changes
+from mlq_cli.worker.repertoire import PLAIN, Repertoire
 from mlq_cli.worker.shelf import EVERY, Shelf, read_file
 from mlq_cli.worker.taking import Taking
 
@@ -48,7 +49,8 @@ class Executor:
     def __init__(self) -> None:
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.frames: list[Frame] = []
-        self.side = Taking(theirs, self.heard)
+        repertoire = Repertoire()
+        self.side = repertoire.taking = Taking(theirs, self.heard, repertoire)
         self.theirs = theirs
         self.asks_for: int | None = 0
         self.taking: tuple[str, int] | None = None
@@ -237,8 +239,8 @@ def test_a_function_that_cannot_be_taken_up_is_told_of_and_the_others_are(
 ) -> None:
     store.tell(("bad", sealed("bad", 1, value)), ("good", sealed("good", 2)))
     assert executor.takes(shelf) == ["good"]
-    kind, functions, why_not = executor.frames[-1]
-    assert (kind, functions, list(why_not)) == ("functions", ["good"], ["bad"]) and why in why_not["bad"]
+    kind, able, why_not = executor.frames[-1]
+    assert (kind, able, list(why_not)) == ("functions", ["good", PLAIN], ["bad"]) and why in why_not["bad"]
     for _ in range(3):
         shelf.said(why_not)
     assert caplog.text.count(why) == 1, "each executor says it, and it is logged once"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from mlq_cli.api.connected import Connected
+from mlq_cli.api.functions import Registering
 from mlq_cli.bulk import Ids, packed, post_all, processes
+from mlq_cli.model.call import Call, importable_path, name_of, parts_of
+from mlq_cli.model.errors import Misuse
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import check_own_id
 from mlq_cli.model.options import PostOptions, names_of
@@ -17,7 +19,7 @@ from mlq_cli.progress_bar import progress_bar
 _options = lru_cache(maxsize=64, typed=True)(PostOptions)  # they are mostly those of the post before
 
 
-class Posting(Connected):
+class Posting(Registering):
     """The ways into a queue."""
 
     def post(
@@ -39,7 +41,8 @@ class Posting(Connected):
         """Post one message and return the id of its job. When this returns, the job is stored.
 
         Args:
-            msg: what the listener gets: anything msgpack carries, dates, big integers and numpy arrays too.
+            msg: what the listener gets: anything msgpack carries, dates, big integers and numpy arrays too; or a
+                `functools.partial`, see `post_call`.
             callback: URL that is told the outcome: `GET <url>?success=0|1&job_id=…&short_result=…`.
             functions: names of the listeners to run; all of them by default.
             queue: name of the line to wait in.
@@ -56,6 +59,8 @@ class Posting(Connected):
             Refused: called in a job that stands at the end of a chain of more than `limits.chain`.
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
+        if type(msg) is partial or type(msg) is Call:
+            msg = self._call(msg, functions)
         deep = self._generation(delay, at)
         told = self._how_to_tell(callback, callback_method, callback_public)
         options = _options(queue, priority, delay, at, retries, timeout, callback, names_of(functions), deep, *told)
@@ -63,6 +68,40 @@ class Posting(Connected):
         own = None if id is None else [check_own_id(id)]
         store = self.store
         return store.ask(store.post([message], options, own)).ids[0]
+
+    def post_call(
+        self, call: Call | partial[Any] | Callable[..., Any], callback: str | None = None, **options: Any
+    ) -> str:
+        """Post a call of a function, `post_call(partial(resize, "a.png", width=64))`, and return the id of its job.
+
+        It runs on a worker that has the function: `mlq worker --calls pkg.mod`, or `--fn` of it. What the function
+        returns is the job's result. Arguments are what a message can hold, and are checked against the function's
+        signature here; a parameter named `ctx` that is not given gets the context. A function that no worker could
+        import, a lambda, a closure or one of `__main__`, is registered first, for workers with `--registered`.
+
+        `options`: those of `post` but `functions`. Raises WrongCall, a TypeError, when the arguments do not fit,
+        Misuse when it is no function that a message could call, and as `post` and `register_function` do.
+        """
+        return self.post(self._call(call, None), callback, **options)
+
+    def _call(
+        self, given: Any, functions: Sequence[str] | None, known: dict[int, tuple[Any, str]] | None = None
+    ) -> Call:
+        """Return the call that is to be posted; `known`: names of functions that were registered for this before."""
+        if functions is not None:
+            raise Misuse("a call says by itself what it runs", hint="leave functions out")
+        if isinstance(given, Call):
+            return given
+        function, args, kwargs = parts_of(given)
+        path = importable_path(function)
+        if path is not None:
+            return Call.checked(path, function, args, kwargs)
+        Call.checked(name_of(function), function, args, kwargs)  # before it is sent anywhere
+        if known is None:
+            return Call(self.register_call(function), args, kwargs)
+        if id(function) not in known:
+            known[id(function)] = (function, self.register_call(function))
+        return Call(known[id(function)][1], args, kwargs)
 
     def post_many(
         self,
@@ -89,6 +128,7 @@ class Posting(Connected):
 
         `parallel=4` lets four processes make, pack and post the messages, True one for each core; they are forks of
         this one, and `msgs` has to have a length and slices. It pays when it takes long to make or to pack a message.
+        Messages may be a `functools.partial`, as `post_call` takes; in parallel only of functions that can be imported.
         Raises as `post` does.
         """
         deep = self._generation(delay, at)
@@ -97,7 +137,9 @@ class Posting(Connected):
         limit = self.profile.limits.message
         if (count := processes(parallel)) == 1:
             with progress_bar(progress, total) as advance:
-                return post_all(self.store, packed(msgs, limit), options, advance)
+                known: dict[int, tuple[Any, str]] = {}
+                messages = packed(msgs, limit, lambda bound: self._call(bound, functions, known))
+                return post_all(self.store, messages, options, advance)
         from mlq_cli.parallel import Posters, shared
 
         posters = Posters(self.store, shared(msgs, limit), options, count)

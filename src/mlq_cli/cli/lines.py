@@ -28,11 +28,11 @@ _BLOCK = 1 << 16  # bytes that are read at once
 
 def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, as_it_stands: bool) -> int:
     """Post each line and print the ids. What stands before a bad line is posted, and said to be."""
-    with _open(path) as file:
-        source = _Lines(file, as_it_stands=as_it_stands, limit=mlq.profile.limits.message)
+    with open_lines(path) as file:
+        source = Lines(file, as_it_stands=as_it_stands, limit=mlq.profile.limits.message)
         posted = 0
         try:
-            with progress_bar(output.talks_to_person, _lines_of(file) if output.talks_to_person else None) as advance:
+            with progress_bar(output.talks_to_person, count_lines(file) if output.talks_to_person else None) as advance:
 
                 def count(number: int) -> None:
                     nonlocal posted
@@ -53,7 +53,7 @@ def post_lines(mlq: MLQ, path: str, output: Output, options: dict[str, Any], *, 
     return 0
 
 
-class _Lines(Source):
+class Lines(Source):
     """The messages of a file. They end before the first bad line, so that all before it are posted and known."""
 
     def __init__(self, file: BufferedIOBase, *, as_it_stands: bool, limit: int) -> None:
@@ -84,6 +84,11 @@ class _Lines(Source):
 
     def pack(self, block: tuple[int, bytes]) -> Iterator[bytes]:
         """Read some lines."""
+        for _, message in self.numbered(block):
+            yield message
+
+    def numbered(self, block: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
+        """Read some lines, each with its number. Raises Ended."""
         first, lines = block
         for number, data in enumerate(lines.split(b"\n"), first):
             if data and not data.isspace():
@@ -91,7 +96,7 @@ class _Lines(Source):
                     message = self._pack(data)
                 except Misuse as error:
                     raise Ended(number, error.message, error.hint) from None
-                yield message
+                yield number, message
 
     def ended(self, number: int, message: str, hint: str | None) -> None:
         """Take in what is wrong with which line."""
@@ -121,7 +126,8 @@ def _readable(file: BufferedIOBase) -> bool:
         return True
 
 
-def _open(path: str) -> BufferedIOBase:
+def open_lines(path: str) -> BufferedIOBase:
+    """Open a file of lines, or standard input. Raises Misuse."""
     if path == "-":
         if sys.stdin is None:
             raise Misuse("there is no standard input to read messages from")
@@ -132,7 +138,7 @@ def _open(path: str) -> BufferedIOBase:
         raise Misuse(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _lines_of(file: BufferedIOBase) -> int | None:
+def count_lines(file: BufferedIOBase) -> int | None:
     """Count the lines, to know how long the bar is; None when that cannot be known beforehand."""
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

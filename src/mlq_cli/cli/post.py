@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ app = typer.Typer()
       mlq post @picture.png --functions classify --wait 1m
       mlq post --jsonl messages.jsonl
       make-messages | mlq post --jsonl - --parallel 4 > ids
+      mlq post --jsonl messages.jsonl --local --fn tasks:classify -x 4 > results.jsonl
     """,
 )
 def post(
@@ -73,10 +75,43 @@ def post(
         int, typer.Option("--parallel", metavar="N", help="Processes that read and post the lines.")
     ] = 1,
     string: Annotated[bool, typer.Option("--string", help="Take MSG, or each line, as it stands.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Run it here, without a server; print the result.")] = False,
+    fn: Annotated[
+        list[str] | None, typer.Option("--fn", metavar="MOD:FUNC", help="With --local: listener; repeat it.")
+    ] = None,
+    executors: Annotated[
+        int | None,
+        typer.Option("-x", "--executors", metavar="N", help="With --local: processes; 1 is this one.  [default: 1]"),
+    ] = None,
+    setup: Annotated[
+        str | None, typer.Option("--setup", metavar="MOD:FUNC", help="With --local: called once in each process.")
+    ] = None,
+    path: Annotated[
+        list[str] | None, typer.Option("--path", metavar="FOLDER", help="With --local: import from here as well.")
+    ] = None,
 ) -> int | None:
     """Post a message and print the id of its job."""
     if (message is None) == (jsonl is None):
         raise Misuse("say either MSG or --jsonl FILE", hint="mlq post --help shows how")
+    if local:
+        _refuse(id=id, wait=wait, callback=callback, callback_method=callback_method)
+        if parallel != 1:
+            raise Misuse("--parallel posts, and --local does not", hint="-x N runs N processes")
+        from mlq_cli.cli.local import run_here
+        from mlq_cli.local.local import Local
+
+        listeners = split_names(fn)
+        if listeners is None:
+            raise Misuse("--local needs a function", hint="--fn package.module:function")
+        folders = [*(path or ()), os.getcwd()]
+        here = Local(*listeners, parallel=executors or 1, setup=setup, paths=folders, profile=common.profile())
+        told: dict[str, Any] = {
+            "functions": split_names(functions), "queue": queue, "priority": priority, "delay": delay, "at": at,
+            "retries": retries, "timeout": timeout,
+        }  # fmt: skip
+        return run_here(here, message, jsonl, common.output, told, as_it_stands=string, verbose=common.verbose)
+    if fn or executors is not None or setup or path:
+        raise Misuse("--fn, -x, --setup and --path go with --local", hint="mlq worker runs what is posted")
     options: dict[str, Any] = {
         "callback": callback, "functions": split_names(functions), "queue": queue, "priority": priority,
         "delay": delay, "at": at, "retries": retries, "timeout": timeout, "callback_method": callback_method,
@@ -110,3 +145,10 @@ def post(
         wait_for(mlq, posted, wait, common.output)
         job = mlq.get_job(posted)
         return show_outcome(mlq, job, common.output, jsonable.record(job) if common.as_json else job["result"])
+
+
+def _refuse(**flags: object) -> None:
+    """Raise Misuse for a flag that means nothing without a server."""
+    for name, value in flags.items():
+        if value is not None:
+            raise Misuse(f"--{name.replace('_', '-')} and --local exclude each other", hint="there is no server")

@@ -46,10 +46,11 @@ def register_fn(
     """Ship a function to every worker started with --registered."""
     import os
 
-    from mlq_cli.worker.listeners import find, import_from
+    from mlq_cli.worker.listeners import find, import_from, listener_of
 
     import_from([*(os.path.abspath(folder) for folder in path or ()), os.getcwd()])
     found = find(function)
+    listener_of(found)  # what could get no message is refused here rather than by every worker
     with common.mlq() as mlq:
         if output is not None:
             _write(output, mlq.seal_function(found, name))

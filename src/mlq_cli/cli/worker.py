@@ -39,6 +39,7 @@ def _profile_flag(key: str, *names: str, help: str) -> typer.models.OptionInfo:
       mlq worker --fn tasks:classify --setup tasks:load_model -x 4
       mlq worker --fn tasks:train --queue gpu,default --timeout 2h
       mlq worker --fn tasks:multiply --burst
+      mlq worker --calls mypkg.tasks
       mlq worker --registered
     """,
 )
@@ -47,6 +48,12 @@ def worker(
     fn: Annotated[
         list[str] | None,
         typer.Option("--fn", metavar="MOD:FUNC", help="Listener; repeat it to run several, in this order."),
+    ] = None,
+    calls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--calls", metavar="MOD[:FUNC]", help="Also run calls of this module's functions, or of one; repeat it."
+        ),
     ] = None,
     registered: Annotated[
         bool, typer.Option("--registered", help="Also run functions that are registered at run time.")
@@ -121,6 +128,7 @@ def worker(
             max_memory=max_memory,
             memory_limit=settings.memory_limit,
             name=name,
+            calls=tuple(split_names(calls) or ()),
             registered=registered,
             reload=reload,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from mlq_cli.model.finding import NAMESPACE, Finding, Level
@@ -25,6 +26,12 @@ CASES: Mapping[str, _Case] = {
         "1 job waits in a queue that no living worker serves",
         "{} jobs wait in queues that no living worker serves",
         "mlq worker --queue NAME --fn pkg.mod:func serves one; mlq workers shows who is alive",
+    ),
+    "unable": _Case(
+        Level.WARNING,
+        "1 job asks for a function that no living worker has",
+        "{} jobs ask for functions that no living worker has",
+        "mlq worker --fn pkg.mod:func, or --calls pkg.mod, has one; after some tries such a job is dead",
     ),
     "paused": _Case(
         Level.WARNING,
@@ -59,8 +66,15 @@ CASES: Mapping[str, _Case] = {
 }
 
 
-def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
-    """Yield who is alive, and what waits. `workers`: what the living ones say of themselves."""
+def examine_operation(
+    counts: Sequence[QueueCounts],
+    workers: Sequence[Mapping[str, str]],
+    unable: Mapping[str, Mapping[str, int]],
+) -> Iterator[Finding]:
+    """Yield who is alive, and what waits.
+
+    `workers`: what the living ones say of themselves; `unable`: by queue, the functions that jobs ask for and none has.
+    """
     if workers:
         yield Finding(NAMESPACE, "workers", Level.OK, f"{len(workers)} worker{'s' * (len(workers) > 1)} alive")
     else:
@@ -71,8 +85,9 @@ def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[s
     queued = {each.queue: each.states[State.QUEUED] for each in counts}
     paused = {each.queue for each in counts if each.paused}
     dead = {each.queue: each.states[State.DEAD] for each in counts}
-    numbers = {
+    numbers: dict[str, Mapping[str, int]] = {
         "unserved": {queue: jobs for queue, jobs in queued.items() if queue not in served | paused},
+        "unable": _functions(unable, served - paused),
         "paused": {queue: jobs for queue, jobs in queued.items() if queue in paused},
         "leaving": {each.queue: each.states[State.BLOCKED] for each in counts},
         "dead-callbacks": {CALLBACKS: dead.pop(CALLBACKS, 0)},
@@ -84,6 +99,15 @@ def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[s
         if total:
             what = case.one if total == 1 else case.many.format(f"{total:,}")
             yield Finding(NAMESPACE, name, case.level, what, case.advice, total, _most(numbers[name]))
+
+
+def _functions(unable: Mapping[str, Mapping[str, int]], served: Set[str]) -> dict[str, int]:
+    """Return how many jobs ask for each function, in queues that are served."""
+    total: Counter[str] = Counter()
+    for queue in served & unable.keys():
+        for name, jobs in unable[queue].items():
+            total["any listener" if name == "*" else name] += jobs
+    return total
 
 
 def _most(numbers: Mapping[str, int]) -> tuple[str, ...]:

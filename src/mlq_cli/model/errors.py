@@ -11,6 +11,7 @@ that says what to do next. So neither the command line nor the HTTP server keeps
     │  └─ WrongCall (TypeError)               400   arguments that do not fit the function that is to be called
     ├─ JobNotFound (KeyError)       exit 3    404
     ├─ NoToken                      exit 3    404   no access token of this id
+    ├─ DataNotFound (KeyError)      exit 3    404   nothing is stored under this key
     ├─ NoFunction                   exit 3    404   no registered function of this name
     ├─ WaitTimeout (TimeoutError)   exit 4    408   the job goes on, the wait is over
     ├─ JobFailed                    exit 5    424   the job is dead
@@ -98,6 +99,17 @@ class NoToken(MlqError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no token {key_id}", hint="mlq token list shows the ids")
+
+
+class DataNotFound(MlqError, KeyError):
+    """Nothing is stored under this key, or not any more."""
+
+    exit_code = 3
+    http_status = 404
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"nothing is stored under {key!r}", hint="it may have expired, see store_data(…, expiry=…)")
+        self.key = key
 
 
 class NoFunction(MlqError):

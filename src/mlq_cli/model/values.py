@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -154,10 +155,7 @@ _LENGTH_AT = {0xD9: (1, 2), 0xDA: (1, 3)}  # of a longer text, by its first byte
 
 
 def called_path(packed: bytes) -> str | None:
-    """Return the path of the call that a packed message is, None when it is something else.
-
-    Of each message that is posted this is asked, so it takes a look at one byte of those that are none.
-    """
+    """Return the path of the call that a packed message is, None when it is something else."""
     at = _TYPE_AT.get(packed[0]) if packed else None
     if at is None or packed[at : at + 2] != _CALL_HEAD or len(packed) < at + 5:
         return None
@@ -174,6 +172,14 @@ def called_path(packed: bytes) -> str | None:
         return packed[first : first + length].decode()
     except UnicodeDecodeError:
         return None
+
+
+def called_paths(messages: Sequence[bytes]) -> list[str | None] | None:
+    """Return the path of each packed message that is a call, None where there is none among them, which is swift."""
+    if all(message[0] not in _TYPE_AT for message in messages if message):
+        return None
+    paths = [called_path(message) for message in messages]
+    return paths if any(paths) else None
 
 
 def _numpy_value(code: int, data: bytes) -> Any:

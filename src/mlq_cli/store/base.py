@@ -7,6 +7,7 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -34,8 +35,10 @@ from mlq_cli.store.calls import (
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.access import Access
+    from mlq_cli.store.data import Data
     from mlq_cli.store.functions import Changes, Functions
     from mlq_cli.store.moving import Moving
+    from mlq_cli.store.waits import Waits
 
 T = TypeVar("T")
 __all__ = [
@@ -290,6 +293,12 @@ class Store(Protocol):
         It waits since it was posted, due or given back. Of very many priorities some are not looked at.
         """
 
+    def unable(self) -> dict[str, Counter[str]]:
+        """Return how many queued jobs ask for functions that no living worker has, by queue and function.
+
+        `*` stands for a job that names none. Only the first thousand jobs of each queue are looked at.
+        """
+
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
 
@@ -323,6 +332,12 @@ class Store(Protocol):
 
     def access(self) -> Access:
         """Return what keeps the access tokens of the HTTP server."""
+
+    def data(self) -> Data:
+        """Return what keeps the values that jobs store for each other."""
+
+    def waits(self) -> Waits:
+        """Return what knows which running jobs block on which."""
 
     def moving(self) -> Moving:
         """Return what takes waiting jobs elsewhere and brings them in."""

@@ -2,8 +2,8 @@
 
 Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES LIFE BOARD`: the line that slices of jobs come
 from (`line.py`), the pipe for settings and outcomes (`pipe.py`), a pipe that closes when the worker ends, and the board
-(`board.py`). It never talks to Redis, and it imports next to nothing: what it costs to start and to keep is paid once
-an executor. `inprocess.py` runs the same `Executing` in a thread.
+(`board.py`). It talks to Redis only for jobs that ask it to (`reach.py`), and it imports next to nothing: what it costs
+to start and to keep is paid once an executor. `inprocess.py` runs the same `Executing` in a thread.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from mlq_cli.model.errors import Misuse, MlqError
+from mlq_cli.worker.asking import Asking
 from mlq_cli.worker.attempts import Attempts
 from mlq_cli.worker.board import PLACE_BITS, WIDTH, Board
 from mlq_cli.worker.context import Job, jobs_in
 from mlq_cli.worker.line import Receiver, wait_for
 from mlq_cli.worker.listeners import find, import_from, listener_of
 from mlq_cli.worker.pipe import read_settings
+from mlq_cli.worker.reach import Reach
 from mlq_cli.worker.recycling import LOOK_SECONDS, Recycling
 from mlq_cli.worker.surroundings import Surroundings
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 BRIEF = 1e-4  # seconds; what ran no longer has hardly changed the process, and to look would cost as much as it did
 ALONE_SECONDS = 3.0  # between two looks of an idle executor whether its worker lives
+THREADS = 1000  # of an event loop, for `asyncio.to_thread`
+ASKED = "its worker has asked for it"
 SOON = 5e-4  # seconds; for longer no outcome is kept back while the executor has a say in it
 
 
@@ -54,6 +58,9 @@ class Executing:
         self._pid, self._parent = os.getpid(), os.getppid()
         self._lock = threading.Lock()  # listeners may report progress from threads of their own
         self._pack = msgpack.Packer().pack
+        self.reach: Reach | Asking = Reach(settings.get("profile"), self)
+        if settings.get("local"):
+            self.reach = Asking(outcomes, self)
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
@@ -94,6 +101,7 @@ class Executing:
         else:
             self.tell(("ready", os.getpid(), 1, names))
             self._run_each()
+        self.reach.close()
 
     def tell_names(self) -> None:
         """Tell the worker what can be run here from now on."""
@@ -113,6 +121,7 @@ class Executing:
                 number, packed = self._receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
+                reason = ASKED if self._board.asked_to_leave else None
                 continue
             if not number:
                 return
@@ -123,9 +132,11 @@ class Executing:
         """Wait for the next slice; registered functions are taken up before it. Raises BlockingIOError."""
         if self.taking is None:
             return self._receiver.receive()
-        self.taking.wait(self._receiver.socket, ALONE_SECONDS)
+        self.taking.look()
         if (received := self._receiver.receive_now()) is None:
+            self.taking.wait(self._receiver.socket, ALONE_SECONDS)
             raise BlockingIOError
+        self.taking.look()  # what came in this moment is what the slice may be there for
         return received
 
     def _run_slice(self, number: int, packed: bytes) -> str | None:
@@ -150,7 +161,7 @@ class Executing:
             if recycling and (reason := recycling.due()):
                 break
         self._tell_unsent()
-        return reason or ("its guard is gone" if board.asked_to_leave else None)
+        return reason or (ASKED if board.asked_to_leave else None)
 
     def _tell_unsent(self) -> None:
         if self._unsent:
@@ -163,8 +174,12 @@ class Executing:
     async def _run_many(self) -> None:
         """Keep up to WIDTH attempts going on one event loop."""
         import asyncio
+        from concurrent.futures import ThreadPoolExecutor
 
         loop = asyncio.get_running_loop()
+        # By default there are so few that jobs which block in `to_thread` would take them all, and wait for ever for
+        # jobs that need one as well. They are started as they are needed.
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, "mlq-thread"))
         arrived, free = asyncio.Event(), asyncio.Semaphore(WIDTH)
         running: set[asyncio.Task[None]] = set()
         slots = list(range(WIDTH))
@@ -191,6 +206,7 @@ class Executing:
                 arrived.clear()
                 await self._something(arrived)
                 leaving = self.attempts.spent or (self._recycling.due_for_code() if self._recycling else None)
+                leaving = leaving or (ASKED if self._board.asked_to_leave else None)
                 job = None if leaving else self._next_job(slots[-1])  # another than before, if one has ended meanwhile
             if not job:
                 break
@@ -199,7 +215,7 @@ class Executing:
             task.add_done_callback(ended)
             leaving = self._recycling.due() if self._recycling else None
             if self._board.asked_to_leave:
-                leaving = "its guard is gone"
+                leaving = ASKED
         loop.remove_reader(line)
         if leaving:  # said before the last ones have ended, or the worker would count on it
             self.tell(("leaving", leaving))
@@ -236,7 +252,7 @@ class Executing:
 
     def _end_if_alone(self) -> None:
         """End this process when its worker and its guard were killed together: nothing else would tell it."""
-        if os.getppid() != self._parent:
+        if self.alone and os.getppid() != self._parent:
             os._exit(1)
 
 
@@ -249,6 +265,11 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         repertoire.listeners = [listener_of(Delivery.of(terms).deliver)]
         return
     import_from(settings["paths"])
+    if settings.get("local"):
+        from mlq_cli.worker.own import take_up
+
+        take_up(executing.attempts, settings)
+        return
     for path in settings["functions"]:
         repertoire.listen(path)
     for told in settings["calls"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -77,8 +77,35 @@ class Job:
         return token
 
 
+class Reaching(Protocol):
+    """How a job gets at its namespace; see the methods of `Context` that do."""
+
+    def post(
+        self,
+        job: Job,
+        msg: Any,
+        callback: str | None = None,
+        functions: Sequence[str] | None = None,
+        **options: Any,
+    ) -> str:
+        """Post a message one generation below a job."""
+
+    def store_data(self, data: Any, key: str | None, expiry: float | None) -> str:
+        """Store a value."""
+
+    def fetch_data(self, key: str) -> Any:
+        """Fetch a value."""
+
+    def block_until_result(self, job: Job, job_id: str, timeout: float | None) -> Any:
+        """Wait for another job."""
+
+
 class Voice(Protocol):
     """How what a listener says gets to the worker."""
+
+    @property
+    def reach(self) -> Reaching:
+        """How its jobs get at their namespace."""
 
     def tell(self, frame: tuple[Any, ...]) -> None:
         """Send one frame."""
@@ -163,6 +190,48 @@ class Context(Mapping[str, Any]):
         self._voice.tell_part(self._job, packed)
         return packed
 
+    def post(
+        self,
+        msg: Any,
+        callback: str | None = None,
+        functions: Sequence[str] | None = None,
+        **options: Any,
+    ) -> str:
+        """Post another message into this namespace and return the id of its job; all as `MLQ.post` takes it.
+
+        Raises Refused at the end of a chain of more than `limits.chain` jobs that post jobs, else as `MLQ.post` does.
+        """
+        return self._voice.reach.post(self._job, msg, callback, functions, **options)
+
+    def store_data(self, data: Any, key: str | None = None, expiry: float | None = None) -> str:
+        """Keep a value for other jobs of this namespace, and return its key: a random one when none is given.
+
+        `expiry`: seconds until it is gone; None: it stays. Raises as `MLQ.store_data` does.
+        """
+        return self._voice.reach.store_data(data, key, expiry)
+
+    def fetch_data(self, key: str) -> Any:
+        """Return what was stored under a key. Raises DataNotFound, which is also a KeyError."""
+        return self._voice.reach.fetch_data(key)
+
+    def block_until_result(self, job_id: str | int, timeout: float | None = None) -> Any:
+        """Wait until another job has ended and return its result. Meanwhile the worker runs others in a stand-in.
+
+        Any thread of the listener may, but not one that runs an event loop: `await asyncio.to_thread(…)` there.
+
+        Args:
+            job_id: of any job of this namespace, in whatever state it is.
+            timeout: seconds to wait; None: as long as this attempt may take.
+
+        Raises:
+            JobFailed: it is dead; JobCanceled; JobNotFound.
+            WaitTimeout: it has not ended within `timeout` seconds, and goes on.
+            Refused: it waits for this job itself, if by way of others; or this attempt was canceled or given back.
+            Misuse: called on the thread of an event loop, or in a process that the listener has forked.
+            StoreUnavailable: Redis stays away.
+        """
+        return self._voice.reach.block_until_result(self._job, str(job_id), timeout)
+
     def __getitem__(self, name: str) -> Any:
         if name in _KEYS:
             return getattr(self, name)
@@ -175,4 +244,12 @@ class Context(Mapping[str, Any]):
         return len(_KEYS)
 
 
-_KEYS = ("emit", "full_message", "update_progress")
+_KEYS = (
+    "block_until_result",
+    "emit",
+    "fetch_data",
+    "full_message",
+    "post",
+    "store_data",
+    "update_progress",
+)

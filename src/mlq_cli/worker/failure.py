@@ -31,6 +31,11 @@ def described(error: BaseException) -> tuple[bytes, bytes, bytes]:
     return first, second, third
 
 
+def first_line(text: bytes) -> str:
+    """Return the beginning of a message, for a log."""
+    return text.decode(errors="replace").splitlines()[0][:200] if text.strip() else ""
+
+
 def _cut(trace: str) -> str:
     """Return a traceback without its middle when it is long: the frames stand first, the error last."""
     half = _MOST_TEXT // 2

@@ -15,6 +15,7 @@ from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.store.base import Part, Progress
 from mlq_cli.worker.context import LONGEST
 from mlq_cli.worker.executor import Executor
+from mlq_cli.worker.failure import first_line
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.pipe import read_frames
 from mlq_cli.worker.supply import Supply
@@ -84,7 +85,7 @@ class Hearing:
                 if progress:
                     progress.pop(job_id, None)
                 if kind in _FAILED:
-                    log.warning("job %s failed: %s: %s", job_id, first.decode(), _line(second))
+                    log.warning("job %s failed: %s: %s", job_id, first.decode(), first_line(second))
         except (ValueError, TypeError, KeyError) as error:
             log.error("an executor sent a broken frame and is killed: %s", error)
             executor.condemn("ExecutorCrash", f"something else than outcomes was written to its pipe: {error}")
@@ -102,7 +103,3 @@ class Hearing:
                     self._outbox.parts.add(Part(job_id, token, serial, value), executor.load)
             case _:
                 self._on_word(executor, frame)
-
-
-def _line(text: bytes) -> str:
-    return text.decode(errors="replace").splitlines()[0][:200] if text.strip() else ""

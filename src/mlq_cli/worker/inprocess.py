@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.rules import rules_of
 from mlq_cli.worker.board import Board
-from mlq_cli.worker.child import Executing, start
+from mlq_cli.worker.child import ALONE_SECONDS, Executing, start
 from mlq_cli.worker.executor import Host
 from mlq_cli.worker.lane import Lane
+from mlq_cli.worker.line import wait_for
 from mlq_cli.worker.listeners import Listener, listener_of
 from mlq_cli.worker.options import WorkerOptions
 from mlq_cli.worker.outbox import Outbox
@@ -57,6 +58,7 @@ class ThreadHost:
 
     def _run(self, jobs: socket.socket, outcomes: socket.socket, board: Board) -> None:
         _running.listeners = self._listeners
+        wait_for(jobs, ALONE_SECONDS)
         with jobs, outcomes:
             try:
                 self._executing = executing = Executing(jobs, outcomes, board, read_settings(outcomes))
@@ -130,7 +132,7 @@ class Listening:
         profile = mlq.profile
         outbox = Outbox()
         options = WorkerOptions(("in:process",), timeout=profile.worker.timeout)
-        settings = executor_settings(name, options, profile.limits.result)
+        settings = executor_settings(name, options, profile.limits.result, profile)
         lanes = [
             Lane("jobs", options.queues, self._new_host, settings, outbox, size=1, timeout=options.timeout),
             callback_lane(mlq, name, outbox),

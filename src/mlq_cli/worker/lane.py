@@ -22,6 +22,7 @@ from mlq_cli.worker.search import Search
 from mlq_cli.worker.shelf import Shelf
 from mlq_cli.worker.slices import Sent
 from mlq_cli.worker.staff import Staff
+from mlq_cli.worker.standins import StandIns
 from mlq_cli.worker.supply import STUCK, Supply
 
 log = logging.getLogger("mlq.worker")
@@ -59,6 +60,7 @@ class Lane:
         self.shelf = shelf
         self.staff = Staff(hosts, settings, lasting=not on_demand)
         self.executors = self.staff.executors
+        self._stand_ins = StandIns(size, self.executors)
         self._supply = Supply(size)
         self._hearing = Hearing(self._supply, outbox, self._heard)
         self._behind = Behind(self._supply, self._hearing)
@@ -78,6 +80,8 @@ class Lane:
         if self.on_demand and not self.executors:
             return AHEAD - len(self._supply) if time.monotonic() >= self.staff.hire_at else 0
         now, supply = time.monotonic(), self._supply
+        if self._stand_ins:
+            return self._stand_ins.room(len(supply))
         depth, elsewhere = 0, 0
         for executor in self.executors.values():
             if executor.leaving:
@@ -122,6 +126,8 @@ class Lane:
     @property
     def slots(self) -> int:
         """How many jobs it can run at a time; executors that are still to start count as one each."""
+        if self._stand_ins:
+            return self._stand_ins.slots()
         return max(self._size, sum(executor.width for executor in self.staff.able()))
 
     @property
@@ -168,12 +174,15 @@ class Lane:
                     self.shelf.said(why_not)
                     self.shelf.hand_out([executor])
             case ["leaving", reason]:
-                log.info("an executor is replaced: %s", reason)
+                if not self._stand_ins.is_going(executor):
+                    log.info("an executor is replaced: %s", reason)
                 executor.leave()
                 if executor.width == 1:
                     self._supply.wait(self._supply.slices.take_behind(executor.board.begun().mark))
             case ["broken", str() as text, (str() | None) as hint] if not executor.ready:
                 self.staff.broken(executor, text.rstrip(), hint)
+            case ["blocked" | "resumed" as word, str() as job_id, str() as token]:
+                self._stand_ins.heard(executor, word, self._supply.slices.jobs.get(job_id), token)
             case _:
                 raise ValueError("an unknown frame")
 
@@ -238,8 +247,9 @@ class Lane:
                     times += [executor.next_look(now, self._timeout), *self._behind.next_look(executor, now)]
             if not self.on_demand and self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
-        if self._wanted() > len(self.executors):
+        if self._stand_ins.missing(self._wanted(), now):
             times.append(self.staff.hire_at - now)
+        times += self._stand_ins.next_look(now)
         if self.staff.unsettled:
             times.append(0.25)
         return max(0.001, min(times)) if times else None
@@ -261,7 +271,8 @@ class Lane:
         if now >= self.staff.hire_at:
             if not self.executors and self._wanted():
                 self._supply.start_anew()
-            self.staff.hire(range(self._wanted()), self._supply, now)
+            self.staff.hire(self._stand_ins.missing(self._wanted(), now), self._supply, now)
+        self._stand_ins.look_after(now)
 
     def _overran(self, executor: Executor, late: list[Sent]) -> None:
         for job in late:
@@ -279,6 +290,7 @@ class Lane:
         trace = executor.last_words()
         error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
         self.on_leave(executor)
+        self._stand_ins.forget(executor)
         if executor.taking is not None and self.shelf is not None and not executor.killed:
             self.shelf.blame(executor.taking, _was(how))
             executor.killed = True  # so it is neither a failure to start nor the fault of what it runs

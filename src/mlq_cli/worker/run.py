@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from mlq_cli.model.callback_policy import policy_of
+from mlq_cli.model.carried import carried
 from mlq_cli.model.job import CALLBACKS
+from mlq_cli.model.profile import Profile
 from mlq_cli.model.rules import Rules, rules_of
 from mlq_cli.model.signing import keys_of
 from mlq_cli.worker.executor import HostMaker, ProcessHost
@@ -37,7 +39,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     """Run a worker until it is told to stop; returns the exit code. Raises MlqError when it cannot start."""
     name = options.name or worker_name()
     outbox = Outbox()
-    settings = executor_settings(name, options, mlq.profile.limits.result)
+    settings = executor_settings(name, options, mlq.profile.limits.result, mlq.profile)
     hosts, size = process_hosts(name), options.executors
     memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
     shelf = shelf_of(mlq) if options.registered else None
@@ -47,7 +49,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     lanes = [jobs, callback_lane(mlq, name, outbox)]
     orphans = Orphans(name, jobs, lanes) if adopt() else None
     chore = None if orphans is None else orphans.look
-    about = about_this(options.queues, options.executors, options.functions)
+    about = about_this(options.queues, options.executors, (*options.functions, *options.calls))
     say_doubts(mlq)
     if options.memory_limit and not WATCHED:
         log.warning("the memory limit does nothing on this system: nobody tells what another process uses")
@@ -147,8 +149,10 @@ def process_hosts(name: str) -> HostMaker:
     return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
 
 
-def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> dict[str, Any]:
-    """Return the first frame of an executor."""
+def executor_settings(
+    name: str, options: WorkerOptions, limit: int | None, profile: Profile | None = None
+) -> dict[str, Any]:
+    """Return the first frame of an executor. `profile`: of the namespace that its jobs reach; its secret stays here."""
     here = os.getcwd()
     return {
         "worker": name,
@@ -160,8 +164,19 @@ def executor_settings(name: str, options: WorkerOptions, limit: int | None) -> d
         "max_memory": options.max_memory,
         "reload": options.reload,
         "limit": limit,
+        "profile": None if profile is None else carried(_led(profile)),
         "registered": options.registered,
     }
+
+
+def _led(profile: Profile) -> Profile:
+    """Return a profile that leads to the private server, if to that, also where the environment is another one."""
+    if profile.redis_url() is not None:
+        return profile
+    from mlq_cli.store.redis import endpoint_of
+
+    folder = endpoint_of(profile).data
+    return profile if folder is None else replace(profile, redis=replace(profile.redis, data=str(folder.path)))
 
 
 def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:

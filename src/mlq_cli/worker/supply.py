@@ -144,7 +144,8 @@ class Supply:
         Two that each hold a slice may both meet a long job, and what stands behind the first has to wait for as long.
         """
         most = 1
-        if self._pace is not None and self._sliced and all(executor.width == 1 for executor in executors):
+        alone = self._sliced and len(executors) == 1  # without stand-ins
+        if self._pace is not None and alone and all(executor.width == 1 for executor in executors):
             most = SLICE_JOBS if self._pace * SLICE_JOBS <= SLICE else max(1, int(SLICE / self._pace))
         jobs = list(islice(self.backlog, most))
         while len(jobs) > 1 and sum(len(job.record) for job in jobs) > LONGEST:

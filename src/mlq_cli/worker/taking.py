@@ -10,7 +10,6 @@ import os
 import pickle
 import select
 import socket
-import time
 from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -34,6 +33,30 @@ class Taken(NamedTuple):
     why_not: str
 
 
+class _Either:
+    """Waits for a line, which executors share, or for a pipe, which they do not.
+
+    One slice shall wake one executor and not all of them, where the system can do that.
+    """
+
+    def __init__(self, line: socket.socket, pipe: socket.socket) -> None:
+        self._exclusive = select.epoll() if hasattr(select, "EPOLLEXCLUSIVE") else None
+        self._poll = select.poll()
+        if self._exclusive is not None:
+            self._exclusive.register(line, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            self._exclusive.register(pipe, select.EPOLLIN)
+        else:
+            self._poll.register(line, select.POLLIN)
+            self._poll.register(pipe, select.POLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for so long at most."""
+        if self._exclusive is not None:
+            self._exclusive.poll(seconds)
+        else:
+            self._poll.poll(seconds * 1000)
+
+
 class Taking:
     """The registered functions that this executor has."""
 
@@ -42,6 +65,9 @@ class Taking:
         self._pipe = pipe
         self._tell = tell
         self._repertoire = repertoire
+        self._news = select.poll()
+        self._news.register(pipe, select.POLLIN)
+        self._either: _Either | None = None
         self._taken: dict[str, Taken] = {}
         self.listeners: list[Listener] = []  # in the order of registration
         self.functions: dict[str, Callable[..., Any]] = {}  # all of them, by name
@@ -55,17 +81,16 @@ class Taking:
         self._answer()
         self.take()
 
-    def wait(self, line: socket.socket, seconds: float) -> None:
-        """Wait for so long at most until there is a slice in the line; take up what comes meanwhile or came before."""
-        poll = select.poll()
-        poll.register(line, select.POLLIN)
-        poll.register(self._pipe, select.POLLIN)
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            ready = {number for number, _ in poll.poll(left * 1000)}
-            if self._pipe.fileno() not in ready:
-                return
+    def look(self) -> None:
+        """Take up what has come."""
+        while self._news.poll(0):
             self.take()
+
+    def wait(self, line: socket.socket, seconds: float) -> None:
+        """Wait for so long at most until there is a slice in the line, or a new shelf."""
+        if self._either is None:
+            self._either = _Either(line, self._pipe)
+        self._either.wait(seconds)
 
     def take(self) -> None:
         """Take up the shelf that has come, and drop what is not on it any more. Raises OSError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlq_cli.model.job import Record, State
@@ -29,6 +29,13 @@ def option_fields(options: PostOptions) -> list[str | int | float | bytes]:
     if options.functions is not None:
         fields += [field("functions"), pack(list(options.functions))]
     return fields
+
+
+def call_fields(paths: Sequence[str | None]) -> dict[str, Any]:
+    """Return what `post` is told of messages that are calls: what each asks for, None where it is no call."""
+    kinds = [path for path in dict.fromkeys(paths) if path is not None]
+    places = {path: place for place, path in enumerate(kinds, 1)}
+    return {"asked": [pack([path]) for path in kinds], "kinds": [places.get(path, 0) if path else 0 for path in paths]}
 
 
 def read_record(job_id: str, fields: Mapping[str, bytes]) -> Record:

@@ -167,9 +167,18 @@ REFUSED = Key(
     expires=True,
 )
 
+DATA = Key(
+    "data",
+    "data:<key>",
+    "string",
+    "what a job has stored for others, as msgpack",
+    "as long as it was stored for, or for ever",
+    expires=True,
+)
+
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, ABLE, CLAIM, ONCE,
-    REFUSED, ACCESS, FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED,
+    REFUSED, ACCESS, DATA, FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -178,7 +187,7 @@ EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended,
 SCORES = {
     "scheduled": "when it is due",
     "blocked": "when it was posted; 0 for one that is on its way to another queue",
-    "queued": "its place: the priority band (higher first), then its number",
+    "queued": "its place: the priority band (higher first), then its number; before all others when a job waits for it",
     "running": "until when its lease lasts",
     "succeeded": "none: it is a list, which takes a tenth of the room",
     "canceled": "when it ended; retention counts from here",
@@ -222,6 +231,7 @@ JOB_FIELDS = {
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
     "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
     "spent": Field("a", "attempts that are over and did not succeed, when any; what is given back unspent is none"),
+    "awaits": Field("aw", "while it blocks on others: its token, then of each wait a number and the id"),
     "processing_started": Field("b", "when the attempt was claimed; once it has succeeded, when its listener began"),
     "processing_finished": Field("e", "when the job ended"),
     "progress": Field("pg", "what the listener said last, as msgpack"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,8 +37,10 @@ from mlq_cli.store.redis.waiting import RedisBell, RedisNews, RedisWatch
 if TYPE_CHECKING:
     from mlq_cli.model.finding import Finding
     from mlq_cli.store.redis.access import RedisAccess
+    from mlq_cli.store.redis.data import RedisData
     from mlq_cli.store.redis.functions import RedisFunctions
     from mlq_cli.store.redis.moving import RedisMoving
+    from mlq_cli.store.redis.waits import RedisWaits
 
 T = TypeVar("T")
 
@@ -185,6 +188,12 @@ class RedisStore(Verbs):
         """Return for how many seconds the job that waits longest does so, of each queue in which one waits."""
         return oldest_waiting(self._read, self.namespace, self.queues())
 
+    def unable(self) -> dict[str, Counter[str]]:
+        """Return how many queued jobs ask for functions that no living worker has, by queue and function."""
+        from mlq_cli.store.redis.asked import unable
+
+        return unable(self._read, self.namespace, self.queues())
+
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
         return living(self.namespace, self._read)
@@ -232,6 +241,18 @@ class RedisStore(Verbs):
 
         return RedisAccess(self.namespace, self._read)
 
+    def data(self) -> RedisData:
+        """Return what keeps the values that jobs store for each other."""
+        from mlq_cli.store.redis.data import RedisData
+
+        return RedisData(self.namespace, self._read)
+
+    def waits(self) -> RedisWaits:
+        """Return what knows which running jobs block on which."""
+        from mlq_cli.store.redis.waits import RedisWaits
+
+        return RedisWaits(self.ask)
+
     def moving(self) -> RedisMoving:
         """Return what takes waiting jobs elsewhere and brings them in."""
         from mlq_cli.store.redis.moving import RedisMoving
@@ -244,6 +265,7 @@ class RedisStore(Verbs):
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""
+        self.data().forget()
         names = [worker["name"] for worker in self.workers()]
         self._read([("DEL", *layout.beside_jobs(self.namespace, self.queues(), names))])
 

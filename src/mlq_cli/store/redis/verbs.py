@@ -14,6 +14,7 @@ from mlq_cli.model.job import State
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
+from mlq_cli.model.values import called_paths
 from mlq_cli.store.base import (
     Call,
     Caller,
@@ -35,7 +36,7 @@ from mlq_cli.store.redis.answers import (
     read_swept,
     read_verdicts,
 )
-from mlq_cli.store.redis.codec import option_fields, retention_fields
+from mlq_cli.store.redis.codec import call_fields, option_fields, retention_fields
 from mlq_cli.store.redis.functions import MOST, MOST_BYTES, read_changes
 
 
@@ -68,6 +69,8 @@ class Verbs:
             named["priority"] = options.priority
         if fields := option_fields(options):
             named["fields"] = fields
+        if options.functions is None and (paths := called_paths(messages)) is not None:
+            named |= call_fields(paths)
         if options.delay:
             named["delay"] = options.delay
         if options.at is not None:

@@ -1,5 +1,6 @@
 --- post — add jobs that share their options.
 -- in   client, serial (see lib/once.lua); queue, priority, due_at or delay, fields: name, value, …, own: each when said
+--      asked, kinds: when some are calls, the functions that they ask for, and for each message the place in these, or 0
 --      ARGV[2 …] the messages; with `own` before each an id of the caller's own
 -- out  'ok', created, number      the first message's job has the number after this one, and so on; a job with an id of
 --      its own that exists already keeps its number, and nothing of it is changed
@@ -43,8 +44,15 @@ if due_at and due_at * 1000000 > now then
   state, score, step = SCHEDULED, math.floor(due_at * 1000000), 0
 end
 local fields, created = args.fields or {}, 0
+local alike, calls = fields, {}
+for kind, asked in ipairs(args.asked or {}) do
+  calls[kind] = {FUNCTIONS, asked, unpack(alike)}
+end
 for i = 1, jobs do
   score = score + step
+  if args.kinds then
+    fields = calls[args.kinds[i]] or alike
+  end
   if not args.own then
     add_job(string.format('%.0f', number + i), queue, state, score, ARGV[i + 1], unpack(fields))
     created = created + 1

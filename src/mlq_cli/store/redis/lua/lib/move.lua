@@ -101,6 +101,11 @@ local function renew(id, queue, lease_until)
   redis.call('ZADD', state_key(queue, RUNNING), 'XX', lease_until, id)
 end
 
+-- A queued job stays what it is, in another place of its line.
+local function place(id, queue, score)
+  redis.call('ZADD', state_key(queue, QUEUED), 'XX', score, id)
+end
+
 local function bring_in(to_list)
   send(entering, 'ZADD', to_list or 'RPUSH')
   entering = {}

@@ -63,7 +63,7 @@ end
 
 -- From here on, what the old attempt says is refused.
 local function drop_token(job)
-  redis.call('HDEL', job_key(job.id), TOKEN, PROGRESS)
+  redis.call('HDEL', job_key(job.id), TOKEN, PROGRESS, AWAITS)
 end
 
 local function back_to_queue(job, ...)
@@ -82,7 +82,7 @@ end
 -- No attempt is spent: the job was not begun in earnest, and asks to come again in so many seconds.
 --@rarely
 local function put_off(job, seconds)
-  redis.call('HDEL', job_key(job.id), PROGRESS)
+  redis.call('HDEL', job_key(job.id), PROGRESS, AWAITS)
   enter(job.id, job.queue, SCHEDULED, now + us(math.min(math.max(tonumber(seconds) or 1, 0), 3600)))
   if job.emitted then
     tell(job.id, SCHEDULED)
@@ -102,7 +102,7 @@ local function try_again(job, counter, limit, error_type, message, traceback)
   end
   local wait = math.min(args.backoff * 2 ^ (tries - 1), args.backoff_max)
   wait = wait + wait * 0.2 * args.jitter
-  redis.call('HDEL', job_key(job.id), PROGRESS)
+  redis.call('HDEL', job_key(job.id), PROGRESS, AWAITS)
   enter(job.id, job.queue, SCHEDULED, now + us(wait),
         counter, tries, SPENT, spent(job), ERROR_TYPE, error_type, ERROR, message, TRACEBACK, traceback)
   if job.emitted then
