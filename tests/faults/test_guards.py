@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from consuming_guards import OF_LOOPS
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
@@ -14,7 +15,7 @@ from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("mutant", [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_LOOPS], ids=lambda mutant: mutant.name)
 def test_every_guard_is_where_its_mutant_looks_for_it_and_its_test_exists(mutant: Mutant, tmp_path: Path) -> None:
     for file in {change.file for change in mutant.changes}:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
