@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mlq_cli.store.redis.layout import wire_format
+from mlq_cli.store.redis.wire_format import wire_format
 
 HERE = Path(__file__).parent
 PAGES = {HERE / "wire-format.md": wire_format}

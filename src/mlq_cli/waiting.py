@@ -1,4 +1,4 @@
-"""Wait for a job to end: by its event, and by a look now and then should that be missed."""
+"""Wait for a job to end, or a queue to be empty: by events, and by a look now and then should one be missed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mlq_cli.model.job import TERMINAL, State
 from mlq_cli.store.base import Store
 
 LOOK_SECONDS = 2.0  # between two looks at the job
+EMPTY_SECONDS = 0.1  # between two looks at a queue whose jobs end one after the other
 OUTAGE_SECONDS = 60.0  # how long to go on trying when Redis goes away
 WATCHED_SECONDS = 10.0  # longer than a vain attempt to connect takes
 _ENDS = frozenset(state.value for state in TERMINAL)
@@ -37,8 +38,12 @@ class Patience:
     def check(self) -> None:
         """Raise WaitTimeout when the wait is over."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            job_id = self._job_id
-            raise WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
+            raise self.too_late()
+
+    def too_late(self) -> WaitTimeout:
+        """Return the error that says so."""
+        job_id = self._job_id
+        return WaitTimeout(f"job {job_id} has not ended in time; it goes on", hint=f"mlq wait {job_id}")
 
     def lost(self, error: StoreUnavailable) -> None:
         """Sleep a little, or raise what broke the watch. One that went well for a while begins a new outage."""
@@ -90,3 +95,35 @@ def _terminal(job_id: str, state: State | None) -> bool:
     if state is None:
         raise JobNotFound(job_id)
     return state.terminal
+
+
+class _UntilEmpty(Patience):
+    """Patience with a queue."""
+
+    def too_late(self) -> WaitTimeout:
+        """Return the error that says that the queue is not empty."""
+        return WaitTimeout(f"queue {self._job_id} is not empty yet", hint="mlq queue list shows what it has")
+
+
+def wait_until_empty(store: Store, queue: str, timeout: float | None) -> None:
+    """Return when no job of a queue waits or runs. Raises WaitTimeout, and StoreUnavailable when Redis stays away."""
+    patience = _UntilEmpty(queue, timeout)
+    while True:
+        patience.begin()
+        try:
+            with store.news() as news:
+                while enqueued(store, queue):
+                    patience.seen = True
+                    quiet_until, look_at = time.monotonic() + EMPTY_SECONDS, patience.until(LOOK_SECONDS)
+                    ended = False
+                    while (left := (min(quiet_until, look_at) if ended else look_at) - time.monotonic()) > 0:
+                        ended = any(word in _ENDS for _, word in news.next(left)) or ended
+                    patience.check()
+                return
+        except StoreUnavailable as error:
+            patience.lost(error)
+
+
+def enqueued(store: Store, queue: str) -> int:
+    """Return how many jobs of a queue wait or run."""
+    return next((counts.tally.enqueued for counts in store.counts() if counts.queue == queue), 0)

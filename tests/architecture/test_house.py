@@ -87,20 +87,17 @@ def test_no_module_gives_a_name_to_two_things() -> None:
             given |= names
 
 
-def test_only_executors_unpickle_and_only_who_ships_a_function_pickles() -> None:
+def test_only_executors_unpickle_functions_and_only_who_ships_one_pickles() -> None:
     """A pickle is code: whoever loads one runs it."""
     allowed = {"worker/taking.py": {"pickle"}, "by_value.py": {"cloudpickle"}, "shipping.py": {"cloudpickle"}}
+    allowed["poster.py"] = {"pickle"}  # between a process and its own forks, what they fail with
+    allowed["worker/own.py"] = {"pickle"}  # in executors of a local run, what the process that started them gave them
+    dangerous = {"pickle", "cloudpickle", "dill", "jsonpickle", "marshal"}
     for path in SOURCE.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-        found = {name.partition(".")[0] for name in imported} & {
-            "pickle",
-            "cloudpickle",
-            "dill",
-            "jsonpickle",
-            "marshal",
-        }
+        found = {name.partition(".")[0] for name in imported} & dangerous
         assert found <= allowed.get(str(path.relative_to(SOURCE)), set()), path
 
 

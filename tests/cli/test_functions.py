@@ -46,12 +46,15 @@ def test_a_list_with_another_secret_shows_what_no_worker_here_would_take(cli: Ru
 def test_what_cannot_be_registered_is_said_in_one_line(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(
         "import threading\nlock = threading.Lock()\ndef f(msg):\n    return lock\ndef ok(msg):\n    return msg\n"
+        "def many(a, b, c):\n    return a\n"
     )
     done = cli("register-fn", "tasks:ok")
     assert done.returncode == 2 and "there is no secret to sign with" in one_line_error(done)
     done = cli("register-fn", "tasks:f", env=SECRET)
     assert done.returncode == 2 and "the function f cannot travel" in one_line_error(done)
     assert cli("register-fn", "tasks:none", env=SECRET).returncode == 2
+    done = cli("register-fn", "tasks:many", env=SECRET)
+    assert done.returncode == 2 and one_line_error(done) == "many asks for more than a listener gets"
     done = cli("register-fn", "tasks:ok", "--name", "a,b", env=SECRET)
     assert done.returncode == 2 and "cannot be the name of a function" in one_line_error(done)
 

@@ -48,7 +48,7 @@ OF_FUNCTIONS = (
         "fn-size",
         "what is too large is refused before it is looked at",
         ATTACKS,
-        (ENVELOPE, "    if len(envelope) > _LONGEST:", "    if False:"),
+        (ENVELOPE, "    if len(envelope) > LONGEST:", "    if False:"),
     ),
     mutant(
         "fn-replay",

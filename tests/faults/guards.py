@@ -92,7 +92,7 @@ ASKED_FOR = (
         "what leaves the queue enters `running`, under a lease, in the same script",
         "store/test_verbs.py::test_a_job_whose_worker_vanished_is_given_back_and_dead_after_five_times",
         (
-            f"{LUA}/claim.lua",
+            f"{LUA}/lib/take.lua",
             "  enter(id, queue, RUNNING, lease_until,",
             "  redis.call('HSET', job_key(id), STATE, RUNNING,",
         ),
@@ -215,6 +215,62 @@ EXTRA = (
         "an executor that emits faster than Redis takes is not listened to",
         "worker/test_streams.py::test_while_redis_is_away_parts_are_kept_up_to_a_limit_and_the_listener_waits",
         ("mlq_cli/worker/ears.py", "        elif executor.load.full:", "        elif False:"),
+    ),
+    mutant(
+        "pass-over",
+        "a job is left to a living worker that has its function",
+        "store/test_passing.py::test_a_job_is_left_to_a_living_worker_that_has_its_function",
+        (f"{LUA}/lib/others.lua", "  return till and till > now", "  return false"),
+    ),
+    mutant(
+        "able-ends",
+        "a job whose function nobody alive has is handed out",
+        "store/test_passing.py::test_a_job_whose_function_nobody_alive_has_is_handed_out_as_before",
+        (f"{LUA}/lib/others.lua", "  return till and till > now", "  return till"),
+    ),
+    mutant(
+        "ring-again",
+        "whoever passes a job over gives the token back that woke it",
+        "store/test_passing.py::test_whoever_passes_a_job_over_rings_for_those_who_can_run_it",
+        (f"{LUA}/lib/take.lua", "    ring_again(queue)\n", ""),
+    ),
+    mutant(
+        "cursor",
+        "jobs behind thousands of others are reached by claims that look at few",
+        "store/test_passing.py::test_own_jobs_behind_thousands_of_others_are_reached_by_claims_that_look_at_few",
+        (f"{LUA}/lib/take.lua", "      from = tonumber(cursor) > tonumber(from) and cursor or from\n", ""),
+    ),
+    mutant(
+        "wrong-workers-rest",
+        "idle workers do not ask again and again for the jobs of others",
+        "worker/test_routing.py::test_idle_workers_among_jobs_of_others_ask_about_once_a_second",
+        ("mlq_cli/worker/search.py", "        self._rests_until = now + self._rest\n", ""),
+    ),
+    mutant(
+        "calls-own",
+        "a message calls only what a module defines or exports",
+        "worker/test_calls.py::test_no_message_reaches_what_its_worker_was_not_told",
+        (
+            "mlq_cli/worker/repertoire.py",
+            "        if not own or not inspect.isroutine(function):",
+            "        if not function:",
+        ),
+    ),
+    mutant(
+        "calls-private",
+        "a message calls no private name",
+        "worker/test_calls.py::test_no_message_reaches_what_its_worker_was_not_told",
+        ("mlq_cli/worker/repertoire.py", 'name.startswith("_") or ', ""),
+    ),
+    mutant(
+        "calls-nested",
+        "a call within a call is not unpacked on the stack",
+        "model/test_call.py::test_a_call_holds_no_other_call",
+        (
+            "mlq_cli/model/values.py",
+            "if code == _Ext.CALL else _shrink(code, data)",
+            "if False else _shrink(code, data)",
+        ),
     ),
     mutant(
         "claim-receipt",

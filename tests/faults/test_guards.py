@@ -11,11 +11,15 @@ from consuming_guards import OF_LOOPS
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
+from nesting_guards import OF_NESTING
 
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("mutant", [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_LOOPS], ids=lambda mutant: mutant.name)
+EVERY = [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING, *OF_LOOPS]
+
+
+@pytest.mark.parametrize("mutant", EVERY, ids=lambda mutant: mutant.name)
 def test_every_guard_is_where_its_mutant_looks_for_it_and_its_test_exists(mutant: Mutant, tmp_path: Path) -> None:
     for file in {change.file for change in mutant.changes}:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from mlq_cli.http.door.failures import MOST, PEERS, Failures
@@ -420,5 +422,47 @@ def test_too_many_large_answers_at_once_are_put_off(within: Within) -> None:
         whole = await entrance.ask("GET", f"/large?size={8 << 20}")
         assert len(whole.content) == 8 << 20, "one alone always has room"
         assert entrance.door._room._used == 0
+
+    within(ask())
+
+
+# --- functions -----------------------------------------------------------------------------------------------------
+OCTETS = {"Content-Type": "application/octet-stream"}
+
+
+def test_bytes_change_something_only_where_functions_come_in(within: Within) -> None:
+    async def ask() -> None:
+        entrance = Entrance(token_needed=False)
+        assert (await entrance.ask("POST", "/consumer", OCTETS, content=b"MLQF")).status_code == 200
+        assert (await entrance.ask("POST", "/jobs", OCTETS, content=b"MLQF")).status_code == 415
+        for kind in ("text/plain", "multipart/form-data; boundary=x", ""):
+            answer = await entrance.ask("POST", "/consumer", {"Content-Type": kind}, content=b"MLQF")
+            assert answer.status_code == 415, kind
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://127.0.0.1:5001"}
+        assert (await entrance.ask("POST", "/consumer", form, content=b"MLQF")).status_code == 415
+        for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            answer = await entrance.ask("POST", "/consumer", OCTETS | foreign, content=b"MLQF")
+            assert answer.json()["code"] == "foreign-page"
+        rebound = await entrance.ask("POST", "/consumer", OCTETS | {"Host": "evil.example"}, content=b"MLQF")
+        assert rebound.status_code == 421
+        assert entrance.changed == 1
+
+    within(ask())
+
+
+def test_a_function_has_a_limit_of_its_own_within_that_of_all_bodies(within: Within) -> None:
+    async def ask() -> None:
+        entrance = Entrance(token_needed=False, body=1000, function=500)
+        for size, path, status in ((500, "/consumer", 200), (501, "/consumer", 413), (1000, "/jobs", 200)):
+            headers = OCTETS if path == "/consumer" else {"Content-Type": "application/json"}
+            assert (await entrance.ask("POST", path, headers, content=b"x" * size)).status_code == status, size
+        entrance = Entrance(token_needed=False, body=100, function=500)
+        assert (await entrance.ask("POST", "/consumer", OCTETS, content=b"x" * 101)).status_code == 413
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(6):
+                yield b"x" * 100
+
+        assert (await entrance.ask("POST", "/consumer", OCTETS, content=pieces())).status_code == 413
 
     within(ask())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -293,3 +294,38 @@ def test_it_serves_and_stops_well_without_standard_files(mlq: MLQ, redis_url: st
     finally:
         process.kill()
         process.wait()
+
+
+# --- functions that nobody has signed ------------------------------------------------------------------------------
+UNSIGNED = "--insecure-unsigned-functions"
+SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, 32 bytes.").decode()
+
+
+def test_unsigned_functions_are_taken_by_nobody_but_this_machine(serve: Serve, mlq: MLQ, tmp_path: Path) -> None:
+    _key(mlq, Role.ADMIN)
+    named = tmp_path / "named.yaml"
+    named.write_text("server: {hosts: [mlq.example.org]}\n")
+    for words, env, why in (
+        (("--host", "0.0.0.0"), {}, "only for an address of this machine"),
+        (("--profile", str(named)), {}, "other names"),
+        ((), {"MLQ_REDIS_URL": "redis://192.0.2.1:6379"}, "only for a Redis on this machine"),
+        ((), {"MLQ_REDIS_URL": "redis+sentinel://127.0.0.1:26379/main"}, "only for a Redis on this machine"),
+    ):
+        refused = serve(UNSIGNED, *words, env=env)
+        assert refused.process.wait(20) == 7 and why in refused.log, (words, refused.log)
+
+
+def test_unsigned_functions_are_warned_of_at_each_start_however_quiet(serve: Serve, mlq: MLQ, tmp_path: Path) -> None:
+    body = {"py/b64": base64.b64encode(b"a pickle, or not").decode()}
+    secret = {"MLQ_SECRET": SECRET}
+    server = serve("--quiet", UNSIGNED, "--socket", str(tmp_path / "s"), env=secret)
+    wait_until(lambda: (tmp_path / "s").exists() and "INSECURE" in server.log, seconds=20)
+    transport = httpx.HTTPTransport(uds=str(tmp_path / "s"))
+    with httpx.Client(base_url="http://localhost", transport=transport, timeout=20) as client:
+        assert wait_until(lambda: client.post("/consumer?name=f", json=body).status_code == 201, seconds=20)
+    assert server.log.count("INSECURE") == 2 and "code on every worker" in server.log
+    assert [each.name for each in mlq.functions()] == ["f"]
+    shut = serve(env=secret)
+    with shut.client() as client:
+        assert client.post("/consumer", json=body).json()["code"] == "envelope-refused"
+    assert "INSECURE" not in shut.log

@@ -99,8 +99,13 @@ def test_there_is_an_end_to_how_many_there_are(mlq: MLQ, kept: Functions) -> Non
 
 def test_what_somebody_has_broken_is_as_good_as_nothing_for_workers(mlq: MLQ, kept: Functions) -> None:
     kept.register("f", kept.clock(), b"x")
-    raw(mlq, "ZADD", layout.CHANGES(mlq.namespace), "inf", "strange")
-    assert told(mlq).changes[-1].revision == 0
+    for score in ("inf", "-inf", "-7", "1.5"):
+        raw(mlq, "ZADD", layout.CHANGES(mlq.namespace), score, f"strange{score}")
+    everything = told(mlq)
+    assert [change.name for change in everything.changes] == ["strange1.5", "f"]
+    assert [change.name for change in told(mlq, everything.changes[0].revision).changes] == ["f"]
+    assert everything.newest == everything.changes[-1].revision and told(mlq, everything.newest).changes == []
+    assert kept.register("g", kept.clock(), b"x") and told(mlq).changes[-1].name == "g"
     raw(mlq, "DEL", layout.FUNCTIONS(mlq.namespace))
     raw(mlq, "SET", layout.FUNCTIONS(mlq.namespace), "x")
     assert {change.envelope for change in told(mlq).changes} == {None}

@@ -39,6 +39,7 @@ PICK = st.integers(0, 1000)
 PICKS = st.lists(PICK, min_size=1, max_size=4)
 QUEUE = st.sampled_from([*QUEUES, CALLBACKS])
 LIMIT = st.sampled_from([500, 1, 2])
+CAN = st.sampled_from([None, ("f", "*"), ("g", "x:g", "*"), ("m:",), ("m:f", "f")])  # what a worker can run
 POST = st.fixed_dictionaries(
     {
         "queue": st.sampled_from(QUEUES),
@@ -50,7 +51,7 @@ POST = st.fixed_dictionaries(
         "callback": st.sampled_from([None, "http://localhost/x"]),
         "callback_method": st.sampled_from(["GET", "POST"]),
         "callback_public": st.booleans(),
-        "functions": st.sampled_from([None, ("f", "g")]),
+        "functions": st.sampled_from([None, None, ("f", "g"), ("f",), ("g",), ("m:f",)]),
     }
 )
 
@@ -147,31 +148,52 @@ class StoreMachine(RuleBasedStateMachine):
         queues=st.sampled_from([QUEUES, QUEUES[::-1], QUEUES[:1], (CALLBACKS,)]),
         rules=st.sampled_from(sorted(RULES)),
         as_before=st.sampled_from([False] * 4 + [True]),
+        functions=CAN,
         twice=TWICE,
     )
-    def claim(self, worker: str, count: int, queues: tuple[str, ...], rules: str, as_before: bool, twice: bool) -> None:
-        self.take(queues, count, worker, rules, as_before=as_before, twice=twice)
+    def claim(
+        self,
+        worker: str,
+        count: int,
+        queues: tuple[str, ...],
+        rules: str,
+        as_before: bool,
+        functions: tuple[str, ...] | None,
+        twice: bool,
+    ) -> None:
+        self.take(queues, count, worker, rules, as_before=as_before, functions=functions, twice=twice)
 
     def take(
-        self, queues: tuple[str, ...], count: int, worker: str, rules: str, *, as_before: bool, twice: bool
+        self,
+        queues: tuple[str, ...],
+        count: int,
+        worker: str,
+        rules: str,
+        *,
+        as_before: bool,
+        functions: tuple[str, ...] | None = None,
+        twice: bool,
     ) -> None:
         """`as_before`: with the token of this lane's last claim, whose answer was lost much earlier."""
         lane = f"{worker}:{'callbacks' if CALLBACKS in queues else 'jobs'}"
         self.tokens += 1
         token = self.lanes.get(lane, "t0") if as_before else f"t{self.tokens}"
         self.lanes[lane] = token
-        call = self.store.claim(queues, count, worker=worker, lane=lane, token=token, rules=RULES[rules])
-        expect = lambda: self.model.claim(queues, count, worker, lane, token, RULES[rules])  # noqa: E731
+        call = self.store.claim(
+            queues, count, worker=worker, lane=lane, token=token, rules=RULES[rules], functions=functions
+        )
+        expect = lambda: self.model.claim(queues, count, worker, lane, token, RULES[rules], functions)  # noqa: E731
         jobs, *_ = self.both(call, expect, twice)
         self.held += [Held(job.id, job.token) for job in jobs]
 
-    @rule(picks=PICKS, twice=TWICE)
-    def heartbeat(self, picks: list[int], twice: bool) -> None:
-        self.beat(self.some_held(picks), twice, RULES["plain"])
+    @rule(picks=PICKS, functions=CAN, twice=TWICE)
+    def heartbeat(self, picks: list[int], functions: tuple[str, ...] | None, twice: bool) -> None:
+        self.beat(self.some_held(picks), twice, RULES["plain"], functions or ())
 
-    def beat(self, held: Sequence[Held], twice: bool, rules: Rules) -> None:
-        call = self.store.heartbeat("w1", held, rules=rules, life=30.0, about={"pid": 1})
-        self.both(call, lambda: self.model.heartbeat(held, rules), twice)
+    def beat(self, held: Sequence[Held], twice: bool, rules: Rules, functions: tuple[str, ...] = ()) -> None:
+        about = {"pid": 1}
+        call = self.store.heartbeat("w1", held, rules=rules, life=30.0, about=about, functions=functions)
+        self.both(call, lambda: self.model.heartbeat(held, rules, functions), twice)
 
     @rule(
         picks=PICKS,
@@ -349,7 +371,7 @@ def readable(answer: Any) -> Any:
         Handed(job.id, frame.token, frame.attempt, unpack(frame.packed_msg), job.timeout, frame.queue, frame.retries)
         for job, frame in frames
     ]
-    return jobs, answer.empty, answer.next_due, answer.withheld
+    return jobs, answer.empty, answer.next_due, answer.withheld, answer.passed
 
 
 def same(answer: Any, expected: Any) -> bool:

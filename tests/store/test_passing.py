@@ -119,6 +119,8 @@ def test_each_queue_is_looked_through_however_many_there_are(bench: Bench) -> No
             break
         answer = bench.claim(1, functions=ALL, queues=queues, cursors=answer.cursors)
     assert ids_of(answer) == [own]
+    for queue in queues:
+        bench.store.ask(bench.store.purge(queue, State.QUEUED))
 
 
 def test_a_claim_with_much_room_takes_own_jobs_from_among_others(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Held
 from mlq_cli.store.redis import layout
+from tests_support import Server
 from timed_store import Bench
 
 
@@ -155,3 +157,14 @@ def test_waits_that_are_too_many_to_look_at_are_refused(bench: Bench) -> None:
     wait(bench, jobs[-1], more.id)
     with pytest.raises(Refused, match="too many jobs wait for each other"):
         wait(bench, jobs[0], jobs[1].id)
+
+
+def test_a_job_may_block_on_others_while_redis_is_full(short_folder: Path, namespace: str) -> None:
+    """Or what they hold of its memory would never be let go."""
+    with Server(short_folder) as server:
+        bench = Bench(server.url, namespace)
+        first, second = running(bench, 2)
+        bench.store._read([("CONFIG", "SET", "maxmemory", 1)])
+        assert wait(bench, first, second.id) is State.RUNNING
+        assert noted(bench, first.id) is not None
+        bench.store.close()

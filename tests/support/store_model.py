@@ -125,6 +125,7 @@ class StoreModel:
     receipts: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     heard_at: float | None = None
     grace_until: float = 0.0
+    able: dict[str, float] = field(default_factory=dict)  # until when a function counts as one that somebody has
 
     # --- what several verbs have in common -------------------------------------------------------------------------
     def all_in(self, queue: str, state: State) -> list[ModelJob]:
@@ -209,6 +210,15 @@ class StoreModel:
         lost = self._due(queue, State.RUNNING, limit)
         return self._give_back(lost, "WorkerLost", "its worker vanished", rules)
 
+    def _is_for_others(self, job: ModelJob, can: Sequence[str] | None) -> bool:
+        """Whether this lane passes a job over: only others can run it, and one of them lives."""
+        if can is None:
+            return False
+        if job.functions is None:
+            return "*" not in can
+        asked = {name for function in job.functions for name in (function, module_of(function))}
+        return asked.isdisjoint(can) and any(self.able.get(name, 0.0) > self.now for name in asked)
+
     def _forget(self, jobs: Sequence[ModelJob]) -> int:
         for job in jobs:
             del self.jobs[job.id]
@@ -254,16 +264,24 @@ class StoreModel:
         return Posted(answer, created)
 
     def claim(
-        self, queues: Sequence[str], count: int, worker: str, lane: str, token: str, rules: Rules
-    ) -> tuple[list[Handed], bool, float | None, float | None]:
+        self,
+        queues: Sequence[str],
+        count: int,
+        worker: str,
+        lane: str,
+        token: str,
+        rules: Rules,
+        functions: Sequence[str] | None = None,
+    ) -> tuple[list[Handed], bool, float | None, float | None, bool]:
         """The token of this lane's last claim that got jobs answers those of them that it still holds."""
         last_token, last_ids = self.receipts.get(lane, ("", []))
         if last_token == token:
             still = [job for job_id in last_ids if (job := self._held(Held(job_id, token)))]
             for job in still:
                 job.score = self.now + rules.lease
-            return [handed(job) for job in still], False, None, None
+            return [handed(job) for job in still], False, None, None, False
         grace, withheld, taken, next_due = self._pulse(rules.lease), None, [], []
+        passed = False
         for queue in queues:
             self._promote(queue, SOME)
             if grace == 0:
@@ -272,7 +290,9 @@ class StoreModel:
                 withheld = grace
             if queue in self.paused:
                 continue
-            for job in self.all_in(queue, State.QUEUED)[: count - len(taken)]:
+            line, room = self.all_in(queue, State.QUEUED), count - len(taken)
+            passed = passed or any(self._is_for_others(job, functions) for job in line[:room])
+            for job in [job for job in line if not self._is_for_others(job, functions)][:room]:
                 job.state, job.score, job.token, job.worker = State.RUNNING, self.now + rules.lease, token, worker
                 job.attempt += 1
                 job.processing_started = self.now
@@ -283,10 +303,11 @@ class StoreModel:
             next_due += [job.score - self.now for job in self.all_in(queue, State.SCHEDULED)[:1]]
         if taken:
             self.receipts[lane] = (token, [job.id for job in taken])
-        return [handed(job) for job in taken], len(taken) < count, min(next_due, default=None), withheld
+        return [handed(job) for job in taken], len(taken) < count, min(next_due, default=None), withheld, passed
 
-    def heartbeat(self, held: Sequence[Held], rules: Rules) -> dict[Held, str]:
+    def heartbeat(self, held: Sequence[Held], rules: Rules, functions: Sequence[str] = ()) -> dict[Held, str]:
         """Renews what is still held, even late. Says nothing of a job that ended by this very attempt."""
+        self.able |= dict.fromkeys(functions, self.now + 120.0)
         answer = {}
         for each in held:
             job = self.jobs.get(each.id)
@@ -456,6 +477,11 @@ class StoreModel:
         """Returns how many wait."""
         (self.paused.add if paused else self.paused.discard)(queue)
         return len(self.all_in(queue, State.QUEUED))
+
+
+def module_of(function: str) -> str:
+    """Return what stands for all functions of its module."""
+    return f"{function.partition(':')[0]}:" if ":" in function else function
 
 
 def handed(job: ModelJob) -> Handed:

@@ -28,10 +28,16 @@ class Served:
     """An application that listens."""
 
     def __init__(
-        self, mlq: MLQ, role: Role | None = Role.ADMIN, *, fresh_keys: bool = False, strangers: bool = False
+        self,
+        mlq: MLQ,
+        role: Role | None = Role.ADMIN,
+        *,
+        fresh_keys: bool = False,
+        strangers: bool = False,
+        unsigned: bool = False,
     ) -> None:
         """`fresh_keys`: no two requests have the same idempotency key, whatever they say."""
-        self.app = make_app(mlq)
+        self.app = make_app(mlq, unsigned=unsigned)
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

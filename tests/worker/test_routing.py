@@ -68,7 +68,7 @@ def test_idle_workers_among_jobs_of_others_ask_about_once_a_second(mlq: MLQ, sta
     raw.zadd(layout.ABLE(mlq.namespace), {"elsewhere": (time.time() + 100) * 1e6})
     mlq.post_many(range(300), functions=["elsewhere"])
     wait_until(lambda: scripts_in_a_second(raw) <= 3 * 3, seconds=20)  # of three: claims, rounds from the head, beats
-    assert max(scripts_in_a_second(raw) for _ in range(3)) <= 3 * 5
+    assert scripts_in_a_second(raw) <= 3 * 5
     began = time.monotonic()
     assert mlq.wait(mlq.post("own", functions=["other"]), 20)[1] == "own"
     assert time.monotonic() - began < 3.0

@@ -10,6 +10,7 @@ from mlq_cli.changing import change, retry_all
 from mlq_cli.model.errors import Misuse
 from mlq_cli.model.job import WAITING, State, check_name
 from mlq_cli.model.rules import rules_of
+from mlq_cli.progress_bar import progress_bar
 from mlq_cli.store.base import Swept
 
 if TYPE_CHECKING:
@@ -65,6 +66,67 @@ class Changing(Connected):
         while total < running and (released := self.store.ask(self.store.release_queue(queue))):
             total += released
         return total
+
+    def copy_queue(
+        self,
+        queue: str,
+        to: Connected,
+        to_queue: str | None = None,
+        progress: bool | Callable[[int], None] = False,
+    ) -> int:
+        """Copy the waiting jobs of a queue: to another Redis, another namespace, or another queue of this one.
+
+        A copy has the message and options of its job, and a life of its own from there on. Copying again adds what is
+        not there yet. Running and ended jobs are not copied. Returns how many copies were made.
+
+        Args:
+            to: where to; `self` for another queue of the same namespace.
+            to_queue: name of the queue there, by default the same.
+            progress: True shows a bar on a terminal; a function is called with how many are done.
+
+        Raises:
+            Refused: that is the same queue, one of the two is paused, or it is one of ours.
+            StoreUnavailable, StoreFull, NotAllowed: Redis says no.
+        """
+        from mlq_cli.moving import copy_queue  # rarely wanted, as below
+
+        with progress_bar(progress, self._waiting(queue), "copying") as advance:
+            return copy_queue(self.store, queue, to.store, queue if to_queue is None else to_queue, advance)
+
+    def move_queue(
+        self,
+        queue: str,
+        to: Connected,
+        to_queue: str | None = None,
+        progress: bool | Callable[[int], None] = False,
+    ) -> int:
+        """Move the waiting jobs of a queue elsewhere; arguments and errors as of `copy_queue`. Returns how many.
+
+        Each is in one of the two places and runs once, whoever works meanwhile. Where a move breaks off, a few hundred
+        jobs may be held on the way, which nobody runs: the same move again sees them off.
+        """
+        from mlq_cli.moving import move_queue
+
+        with progress_bar(progress, self._waiting(queue), "moving") as advance:
+            return move_queue(self.store, queue, to.store, queue if to_queue is None else to_queue, advance)
+
+    def undo_move(self, queue: str) -> int:
+        """Let jobs wait again that a move held which broke off, for when its destination is gone for good.
+
+        Whether they have arrived there is not asked: those that did run twice. Returns how many.
+        """
+        from mlq_cli.moving import undo_move
+
+        return undo_move(self.store, check_name(queue, "queue"))
+
+    def _waiting(self, queue: str) -> int:
+        return sum(c.states[state] for c in self.store.counts() if c.queue == queue for state in WAITING)
+
+    def rezero(self, queue: str = "default") -> None:
+        """Let the tally of a queue begin at zero. Rates, histograms and the counters of /metrics go on."""
+        check_name(queue, "queue", ours=True)
+        if queue in self.store.queues():
+            self.store.rezero(queue)
 
     def sweep(self, *, timeout: float | None = None, max_retries: int | None = None) -> Swept:
         """Do what a reaper does, once: promote what is due, give back what is lost, forget what is old enough."""

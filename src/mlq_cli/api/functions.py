@@ -46,7 +46,7 @@ class Registering(Connected):
         """
         from mlq_cli.shipping import ship
 
-        return self._register(ship(function, name), "listener")
+        return self._register(ship(function, name), "listener")[0]
 
     def register_call(self, function: Callable[..., Any]) -> str:
         """Ship a function that jobs call by the name returned, which comes from its content; no message runs it.
@@ -58,7 +58,19 @@ class Registering(Connected):
         shipped = ship(function)
         named = shipped._replace(name=_content_name(shipped))
         (there,) = self.store.functions().have([named.name])
-        return named.name if there else self._register(named, "call")
+        return named.name if there else self._register(named, "call")[0]
+
+    def seal_function(self, function: Callable[..., Any], name: str | None = None) -> bytes:
+        """Return a function signed, in its envelope, for `POST /consumer` or `register_envelope`; nothing is sent.
+
+        It counts as made now, by this machine's clock. Raises Misuse and TooLarge as `register_function` does.
+        """
+        import time
+
+        from mlq_cli.model.envelope import LISTENER
+        from mlq_cli.shipping import ship
+
+        return self._seal(ship(function, name), int(time.time() * 1e6), LISTENER)
 
     def register_envelope(self, envelope: bytes) -> tuple[str, int]:
         """Keep a function that somebody else has signed with our secret; returns its name and version.
@@ -73,10 +85,10 @@ class Registering(Connected):
             raise Refused(f"a function {head.name} as new as this is, or was, registered", hint="sign it again")
         return head.name, head.version
 
-    def register_pickled(self, blob: bytes, name: str) -> str:
-        """Sign and keep a function that comes as its pickle, which is not looked into. Raises as the others do.
+    def register_pickled(self, blob: bytes, name: str) -> tuple[str, int]:
+        """Sign and keep a function that comes as its pickle, which is not looked into; returns its name and version.
 
-        Whoever may call this may run code on the workers.
+        Whoever may call this may run code on the workers. Raises as the others do.
         """
         from importlib.metadata import version
 
@@ -84,27 +96,29 @@ class Registering(Connected):
 
         return self._register(Shipped(name, blob, python_version(), version("cloudpickle")), "listener")
 
-    def _register(self, shipped: Shipped, use: str) -> str:
-        from mlq_cli.model.envelope import seal
-
-        keys = self.signing_keys()
+    def _register(self, shipped: Shipped, use: str) -> tuple[str, int]:
         kept = self.store.functions()
         for _ in range(_TRIES):
             now = kept.clock()
-            envelope = seal(
-                keys[0],
-                self.namespace,
-                shipped.name,
-                now,
-                shipped.blob,
-                python=shipped.python,
-                cloudpickle=shipped.cloudpickle,
-                created_at=now / 1e6,
-                use=use,
-            )
+            envelope = self._seal(shipped, now, use)
             if kept.register(shipped.name, now, envelope):
-                return shipped.name
+                return shipped.name, now
         raise Refused(f"the function {shipped.name} is being registered by somebody else", hint="try again")
+
+    def _seal(self, shipped: Shipped, version: int, use: str) -> bytes:
+        from mlq_cli.model.envelope import seal
+
+        return seal(
+            self.signing_keys()[0],
+            self.namespace,
+            shipped.name,
+            version,
+            shipped.blob,
+            python=shipped.python,
+            cloudpickle=shipped.cloudpickle,
+            created_at=version / 1e6,
+            use=use,
+        )
 
     def remove_function(self, name: str) -> bool:
         """Forget a registered function: workers drop it within 2 s. Returns whether it was there."""
@@ -117,7 +131,7 @@ class Registering(Connected):
         except Misuse:
             keys = []
         kept = self.store.functions().get_all()
-        return [_registered(self.namespace, name, envelope, keys) for name, envelope in kept.items()]
+        return [registered_as(self.namespace, name, envelope, keys) for name, envelope in kept.items()]
 
     def signing_keys(self) -> list[bytes]:
         """Return the keys that sign functions: the first one signs, all are valid. Raises Misuse."""
@@ -137,7 +151,8 @@ def _content_name(shipped: Shipped) -> str:
     return f"{word}-{hashlib.sha256(shipped.blob).hexdigest()[:16]}"
 
 
-def _registered(namespace: str, name: str, envelope: bytes, keys: list[bytes]) -> Registered:
+def registered_as(namespace: str, name: str, envelope: bytes, keys: list[bytes]) -> Registered:
+    """Return what there is to say of an envelope; nothing is unpickled."""
     from mlq_cli.model.envelope import read_head, verify
 
     why = ""

@@ -10,8 +10,9 @@ from mlq_cli.events import events, parts
 from mlq_cli.following import Event
 from mlq_cli.model.errors import JobNotFound
 from mlq_cli.model.job import WAITING, Record, State, check_name, progress_of, result_of
+from mlq_cli.model.tally import Tally
 from mlq_cli.store.base import QueueCounts
-from mlq_cli.waiting import wait_ended
+from mlq_cli.waiting import wait_ended, wait_until_empty
 
 
 class Looking(Connected):
@@ -64,6 +65,18 @@ class Looking(Connected):
     def counts(self) -> list[QueueCounts]:
         """Return every queue with its jobs by state and its counters."""
         return self.store.counts()
+
+    def tally(self, queue: str = "default") -> Tally:
+        """Return how many jobs of a queue were inserted, are enqueued (leased ones too), completed and leased.
+
+        Inserted and completed count from the last `rezero`.
+        """
+        check_name(queue, "queue", ours=True)
+        return next((counts.tally for counts in self.store.counts() if counts.queue == queue), Tally(0, 0, 0, 0))
+
+    def wait_until_empty(self, queue: str = "default", timeout: float | None = None) -> None:
+        """Return when no job of a queue waits or runs. Raises WaitTimeout after `timeout` seconds."""
+        wait_until_empty(self.store, check_name(queue, "queue", ours=True), timeout)
 
     def workers(self) -> list[dict[str, str]]:
         """Return what the living workers say of themselves."""

@@ -41,7 +41,7 @@ _COMMANDS = {
     "fn": _Home("functions", _RUN),
     "status": _Home("status", _OPERATE),
     "workers": _Home("status", _OPERATE),
-    "queue": _Home("queue", _OPERATE),
+    "queue": _Home("moving", _OPERATE),
     "dlq": _Home("dlq", _OPERATE),
     "doctor": _Home("doctor", _OPERATE),
     "bench": _Home("bench", _OPERATE),

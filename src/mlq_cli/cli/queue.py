@@ -9,10 +9,10 @@ import typer
 from mlq_cli.cli.command import Group, command
 from mlq_cli.cli.jobs import counted, read_state
 from mlq_cli.cli.options import Common, Yes, confirm, split_names
-from mlq_cli.cli.status import QUEUE_COLUMNS, queue_document
+from mlq_cli.cli.status import QUEUE_COLUMNS, TALLY_COLUMNS, queue_document
 from mlq_cli.model.job import WAITING, State, check_name
 
-app = typer.Typer(cls=Group, help="Look after queues: list, pause, resume, purge, release.")
+app = typer.Typer(cls=Group, help="Look after queues: list, pause, resume, purge, release, copy, move, rezero.")
 
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.", show_default=False)]
 
@@ -28,7 +28,8 @@ Name = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.",
 def list_(common: Common) -> None:
     """List the queues with their jobs by state."""
     with common.mlq() as mlq:
-        common.output.records(mlq.counts(), QUEUE_COLUMNS, queue_document, empty="there are no queues yet")
+        columns = [*QUEUE_COLUMNS, *TALLY_COLUMNS]
+        common.output.records(mlq.counts(), columns, queue_document, empty="there are no queues yet")
 
 
 @command(

@@ -10,6 +10,7 @@ import typer
 from mlq_cli.cli.command import command
 from mlq_cli.cli.logs import configure_logging
 from mlq_cli.cli.options import Common, LogFormat
+from mlq_cli.cli.output import complain
 from mlq_cli.model.errors import Refused
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def serve(
     require_token: Annotated[
         bool, typer.Option("--require-token", help="Ask for a token here too.", allow_from_autoenv=False)
     ] = False,
+    unsigned: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-unsigned-functions",
+            help="Take functions that nobody has signed, as the original does: whoever reaches this server can run "
+            "code on the workers. Only on this machine, with Redis on it too.",
+            allow_from_autoenv=False,
+        ),
+    ] = False,
     log_format: LogFormat = "text",
 ) -> int:
     """Serve the queue over HTTP: the API and the dashboard."""
@@ -81,6 +91,8 @@ def serve(
         else:
             listening = listen_tcp(settings.host, settings.port)
         try:
+            if unsigned:
+                _check_alone(mlq, local=listening.local)
             needed = settings.require_token or not listening.local
             if needed:
                 _check_tokens(mlq, listening.where)
@@ -89,17 +101,38 @@ def serve(
 
             who = "only with a token" if needed else "whoever is on this machine may do everything"
             common.output.say(f"listening on {listening.where}: {who}")
+            if unsigned:
+                _warn()
             if not listening.local:
                 common.output.say("warning: this is plain HTTP, where tokens can be read on the way: put TLS before it")
             if settings.processes == 1:
-                return serve_here(mlq, settings, listening, token_needed=needed)
+                return serve_here(mlq, settings, listening, token_needed=needed, unsigned=unsigned)
 
             def child(parent: int) -> int:
-                return serve_here(mlq, settings, listening, token_needed=needed, parent=parent)
+                return serve_here(mlq, settings, listening, token_needed=needed, unsigned=unsigned, parent=parent)
 
             return Processes(settings.processes, child, settings.grace).run()
         finally:
             listening.close()
+
+
+def _check_alone(mlq: MLQ, *, local: bool) -> None:
+    """Raise Refused unless nobody but this machine is concerned when functions are taken unsigned."""
+    from mlq_cli.model.callback_policy import redis_is_local
+
+    flag = "--insecure-unsigned-functions"
+    if not local:
+        raise Refused(f"{flag} is only for an address of this machine, or a unix socket", hint="leave out --host")
+    if mlq.profile.server.hosts:
+        raise Refused(f"{flag} is not for a server with other names", hint="server.hosts in the profile gives it some")
+    if not redis_is_local(mlq.profile):
+        raise Refused(f"{flag} is only for a Redis on this machine", hint="workers elsewhere may listen to another")
+
+
+def _warn() -> None:
+    """Say, however quiet we are to be, what this server is open to."""
+    complain("INSECURE: this server takes functions that nobody has signed.")
+    complain("INSECURE: whoever reaches it can run code on every worker that was started with --registered.")
 
 
 def _check_tokens(mlq: MLQ, where: str) -> None:

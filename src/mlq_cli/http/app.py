@@ -22,8 +22,9 @@ from mlq_cli.http.hub import Hub
 from mlq_cli.http.openapi import TAGS, describe
 from mlq_cli.http.overview import Overview
 from mlq_cli.http.problems import of_error, problem
+from mlq_cli.http.registered import RegisteredFunctions
 from mlq_cli.http.roles import ROLE
-from mlq_cli.http.routes import events, jobs, lists, metrics, operations, posting, server, static
+from mlq_cli.http.routes import events, functions, jobs, lists, metrics, operations, posting, server, static
 from mlq_cli.http.served import Served
 from mlq_cli.http.viewers import Viewers
 from mlq_cli.mlq import MLQ
@@ -33,12 +34,12 @@ log = logging.getLogger("mlq.http")
 
 ROUTERS = (
     posting.router, lists.router, jobs.router, events.router,
-    operations.router, metrics.router, server.router, static.router,
+    operations.router, functions.router, metrics.router, server.router, static.router,
 )  # fmt: skip
 
 
-def make_app(mlq: MLQ) -> FastAPI:
-    """Return the application that serves the namespace of `mlq`.
+def make_app(mlq: MLQ, *, unsigned: bool = False) -> FastAPI:
+    """Return the application that serves the namespace of `mlq`; `unsigned`: it takes functions that nobody has signed.
 
     `app.state.stopping`, an asyncio.Event, is to be set when the server is told to stop: streams then end, and whoever
     waits for a job is answered. Who may do what is the matter of the door in front of it.
@@ -50,9 +51,11 @@ def make_app(mlq: MLQ) -> FastAPI:
         desk.start()
         hub = Hub(mlq.store, desk, app.state.stopping)
         hub.start()
-        overview = Overview(mlq)
+        overview = Overview(mlq, unsigned=unsigned)
         viewers = Viewers(desk, hub, overview)
-        app.state.served = Served(mlq, desk, hub, overview, viewers, app.state.stopping)
+        app.state.served = Served(
+            mlq, desk, hub, overview, viewers, RegisteredFunctions(mlq), app.state.stopping, unsigned
+        )
         try:
             yield
         finally:

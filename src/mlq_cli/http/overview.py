@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from mlq_cli.api.functions import Registered
 from mlq_cli.http.sampler import Sampler
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.settings import mask_url
@@ -19,8 +20,10 @@ SERVER_SECONDS = 30.0  # for which what Redis says of itself is taken to hold
 class Overview:
     """Reads, and keeps what rates are made from. Threads may share one."""
 
-    def __init__(self, mlq: MLQ) -> None:
+    def __init__(self, mlq: MLQ, *, unsigned: bool = False) -> None:
+        """`unsigned`: whether this server takes functions that nobody has signed."""
         self._mlq = mlq
+        self._unsigned = unsigned
         self._sampler = Sampler()
         self._server: tuple[float, ServerInfo] | None = None  # and when it was asked
 
@@ -34,10 +37,14 @@ class Overview:
         """Return the living workers. Raises MlqError."""
         return [worker_document(each) for each in self._mlq.workers()]
 
-    def functions(self) -> list[dict[str, Any]]:
-        """Return the listeners that living workers run, by name. Raises MlqError."""
+    def functions(self, registered: Iterable[Registered]) -> list[dict[str, Any]]:
+        """Return the listeners that living workers run, and what is registered, by name. Raises MlqError."""
         named = Counter(name for each in self._mlq.workers() for name in each.get("functions", "").split())
-        return [{"name": name, "workers": number} for name, number in sorted(named.items())]
+        known = {each.name: each._asdict() for each in registered}
+        return [
+            {"name": name, "workers": named[name], "registered": _without_name(known.get(name))}
+            for name in sorted(named.keys() | known.keys())
+        ]
 
     def stats(self) -> dict[str, Any]:
         """Return the namespace at a glance. Raises MlqError."""
@@ -55,7 +62,12 @@ class Overview:
         info, oldest = self._server[1], self._mlq.store.oldest_waiting()
         return {
             "namespace": self._mlq.namespace,
-            "server": {"name": info.name, "address": mask_url(self._mlq.store.address), "doubts": info.doubts},
+            "server": {
+                "name": info.name,
+                "address": mask_url(self._mlq.store.address),
+                "doubts": info.doubts,
+                "unsigned_functions": self._unsigned,
+            },
             "queues": [self._queue(each, oldest) for each in counts],
             "workers": len(workers),
             "rates": self._sampler.together(),
@@ -71,6 +83,7 @@ class Overview:
             "queue": counts.queue,
             "paused": counts.paused,
             "states": counts.states,
+            "tally": counts.tally._asdict(),
             "stats": counts.stats,
             "rates": self._sampler.of(counts.queue),
             "oldest_waiting": oldest.get(counts.queue),
@@ -85,3 +98,7 @@ def worker_document(worker: dict[str, str]) -> dict[str, Any]:
             with suppress(ValueError):
                 about[name] = float(value) if name.endswith("_at") else int(value)
     return about
+
+
+def _without_name(registered: dict[str, Any] | None) -> dict[str, Any] | None:
+    return registered and {name: value for name, value in registered.items() if name != "name"}

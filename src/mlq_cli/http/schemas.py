@@ -142,6 +142,15 @@ class DeadPage(BaseModel):
     next: str | None
 
 
+class Tally(BaseModel):
+    """How far the work of a queue is. The counters begin with it, or with its last `mlq queue rezero`."""
+
+    inserted: int = Field(description="Jobs posted.")
+    enqueued: int = Field(description="Jobs that wait or run.")
+    completed: int = Field(description="Jobs that succeeded.")
+    leased: int = Field(description="Jobs that run.")
+
+
 class Queue(BaseModel):
     """A queue at a glance."""
 
@@ -151,6 +160,7 @@ class Queue(BaseModel):
     paused: bool
     states: dict[State, int] = Field(description="Jobs by their state.")
     stats: dict[str, float] = Field(description="Counters since the namespace began.")
+    tally: Tally
     rates: dict[str, float] = Field(description="Jobs a second, of late: posted, succeeded, dead.")
     oldest_waiting: float | None = Field(description="Seconds that the job waits that waits longest; null: none does.")
 
@@ -175,17 +185,53 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
+class RegisteredAs(BaseModel):
+    """What was registered at run time under a name."""
+
+    version: int = Field(description="Microseconds; higher with each new one of the name.")
+    created_at: float
+    python: str = Field(description="The only version of Python that takes it up.", examples=["3.12"])
+    cloudpickle: str
+    size: int = Field(description="Bytes of its pickle.")
+    use: str = Field(description="`listener`, or `call`: it runs only where a job calls it.")
+    sound: bool = Field(description="Whether workers take it up.")
+    why: str = Field(description="Why not.")
+
+
 class Function(BaseModel):
-    """A listener that some worker runs."""
+    """A function that some worker runs, or that was registered at run time."""
 
     name: str
-    workers: int = Field(description="How many workers run it.")
+    workers: int = Field(description="How many workers were started with it.")
+    registered: RegisteredAs | None
 
 
 class Functions(BaseModel):
-    """The listeners that run somewhere."""
+    """The functions that run somewhere, or would."""
 
     functions: list[Function]
+
+
+class Unsigned(BaseModel):
+    """A function as the original sends it: only for a server that was told to take it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    b64: str = Field(alias="py/b64", description="Its pickle by cloudpickle, in base64.")
+
+
+class Kept(BaseModel):
+    """A function that was registered."""
+
+    name: str
+    version: int
+
+
+class Dropped(BaseModel):
+    """A function that was removed."""
+
+    name: str
+    removed: bool = Field(description="Whether there was one of this name.")
 
 
 class Schedules(BaseModel):

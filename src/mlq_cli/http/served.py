@@ -14,6 +14,7 @@ from mlq_cli.http.door.visit import ROOM
 from mlq_cli.http.hub import Hub
 from mlq_cli.http.overview import Overview
 from mlq_cli.http.problems import Problem
+from mlq_cli.http.registered import RegisteredFunctions
 from mlq_cli.http.viewers import Viewers
 from mlq_cli.mlq import MLQ
 from mlq_cli.model.job import Record
@@ -31,7 +32,9 @@ class Served:
     hub: Hub
     overview: Overview
     viewers: Viewers
+    functions: RegisteredFunctions
     stopping: asyncio.Event  # set when the server is told to stop: whoever waits is answered at once
+    unsigned: bool = False  # whether functions are taken that nobody has signed
 
 
 async def look_whole(request: Request, job_id: str, make: Callable[[Record], T]) -> T:

@@ -25,6 +25,7 @@ from mlq_cli.http.door.hosts import Hosts
 from mlq_cli.http.door.pages import Pages
 from mlq_cli.http.limits import Limits
 from mlq_cli.http.protocol import Connection
+from mlq_cli.http.registered import ENVELOPE, UNSIGNED
 from mlq_cli.http.resources import allow_files, give_back_large_memory
 from mlq_cli.http.sockets import Listening
 from mlq_cli.mlq import MLQ
@@ -38,16 +39,25 @@ _LAST_WORDS = 5.0  # seconds for the app to put away what it has
 _SPARE_FILES = 256  # descriptors beside those of connections
 
 
-def serve(mlq: MLQ, settings: Settings, listening: Listening, *, token_needed: bool, parent: int | None = None) -> int:
+def serve(
+    mlq: MLQ,
+    settings: Settings,
+    listening: Listening,
+    *,
+    token_needed: bool,
+    unsigned: bool = False,
+    parent: int | None = None,
+) -> int:
     """Serve until a signal; returns the exit code. `parent`: a descriptor that ends when whoever started us has.
 
-    Raises MlqError when the app cannot start.
+    `unsigned`: take functions that nobody has signed. Raises MlqError when the app cannot start.
     """
-    app = make_app(mlq)
+    app = make_app(mlq, unsigned=unsigned)
     book = Book(lambda: mlq.store.access().all())
     hosts = Hosts(listening.host, listening.port, settings.hosts)
     access = AccessLog()
-    door = Door(app, Rules(hosts, Pages(settings.origins), settings.body, token_needed), book, access.note)
+    rules = Rules(hosts, Pages(settings.origins), settings.body, token_needed, UNSIGNED if unsigned else ENVELOPE)
+    door = Door(app, rules, book, access.note)
     limits = Limits(connections=settings.connections)
     server = Server(door, limits, access, app.state.stopping.set, settings.grace, parent)
     try:

@@ -178,6 +178,11 @@ def policy_of(profile: Profile) -> Policy:
     return _policy(local if private is None else private, profile.callbacks.allow, port)
 
 
+def redis_is_local(profile: Profile) -> bool:
+    """Whether Redis is reached by a unix socket or on loopback."""
+    return _redis_at(profile.redis_url())[0]
+
+
 def how_to_tell(profile: Profile, url: str | None, method: str | None, public: bool) -> tuple[str, bool]:
     """Return method and reach of a callback that is posted now. Raises Misuse when it may not be called."""
     if url is None:

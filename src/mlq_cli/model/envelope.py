@@ -25,7 +25,7 @@ _DOMAIN = b"mlq/function/v1"
 _ID = slice(len(_BEGIN), len(_BEGIN) + 8)
 _TAG = 32
 _SHORTEST = _ID.stop + _TAG
-_LONGEST = LARGEST + (1 << 14)  # with its head
+LONGEST = LARGEST + (1 << 14)  # bytes of an envelope: with its head
 _TEXT = 256  # bytes of a text in the head; a name has as many letters
 _FIELDS = 9
 _VERSIONS = 1 << 53  # what Redis' scripts count exactly: microseconds until the year 2255
@@ -94,8 +94,8 @@ def verify(envelope: bytes, keys: Sequence[bytes], namespace: str, name: str | N
 
     `name` None: whatever name it has. Raises EnvelopeRefused, which says what is wrong with it.
     """
-    if len(envelope) > _LONGEST:
-        raise EnvelopeRefused(f"it has {len(envelope):,} bytes, and no envelope has more than {_LONGEST:,}")
+    if len(envelope) > LONGEST:
+        raise EnvelopeRefused(f"it has {len(envelope):,} bytes, and no envelope has more than {LONGEST:,}")
     if not envelope.startswith(_BEGIN) or len(envelope) < _SHORTEST:
         raise EnvelopeRefused("it is not signed", hint="mlq register-fn signs")
     own = {_key_id(made): made for made in map(_own_key, keys)}
@@ -122,7 +122,7 @@ def verify(envelope: bytes, keys: Sequence[bytes], namespace: str, name: str | N
 
 def read_head(envelope: bytes) -> Head:
     """Return what an envelope says of itself, which nobody has verified: to show it. Raises EnvelopeRefused."""
-    if not envelope.startswith(_BEGIN) or not _SHORTEST <= len(envelope) <= _LONGEST:
+    if not envelope.startswith(_BEGIN) or not _SHORTEST <= len(envelope) <= LONGEST:
         raise EnvelopeRefused("it is not signed", hint="mlq register-fn signs")
     return _read(memoryview(envelope)[:-_TAG])[0]
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlq_cli.store.access import Access
     from mlq_cli.store.data import Data
     from mlq_cli.store.functions import Changes, Functions
+    from mlq_cli.store.moving import Moving
     from mlq_cli.store.waits import Waits
 
 T = TypeVar("T")
@@ -330,6 +331,12 @@ class Store(Protocol):
 
     def waits(self) -> Waits:
         """Return what knows which running jobs block on which."""
+
+    def moving(self) -> Moving:
+        """Return what takes waiting jobs elsewhere and brings them in."""
+
+    def rezero(self, queue: str) -> None:
+        """Let the tally of a queue begin anew; counters go on as they are."""
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

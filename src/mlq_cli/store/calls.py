@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mlq_cli.model.job import State
+from mlq_cli.model.job import WAITING, State
+from mlq_cli.model.tally import Tally
 from mlq_cli.model.times import Times
 
 T = TypeVar("T")
@@ -128,6 +129,16 @@ class QueueCounts(NamedTuple):
     states: dict[State, int]
     stats: dict[str, float]  # counters since the namespace began
     times: Times
+    zero: tuple[float, float] = (0.0, 0.0)  # how many were posted, and succeeded, when the tally was set to zero
+
+    @property
+    def tally(self) -> Tally:
+        """How far the work is since then."""
+        running = self.states[State.RUNNING]
+        waiting = sum(self.states[state] for state in WAITING)
+        inserted = self.stats.get("posted", 0.0) - self.zero[0]
+        completed = self.stats.get("succeeded", 0.0) - self.zero[1]
+        return Tally(max(0, round(inserted)), waiting + running, max(0, round(completed)), running)
 
 
 class Place(NamedTuple):

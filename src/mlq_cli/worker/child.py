@@ -2,8 +2,8 @@
 
 Started by `executor.py` as `python -m mlq_cli.worker.child JOBS OUTCOMES LIFE BOARD`: the line that slices of jobs come
 from (`line.py`), the pipe for settings and outcomes (`pipe.py`), a pipe that closes when the worker ends, and the board
-(`board.py`). It never talks to Redis, and it imports next to nothing: what it costs to start and to keep is paid once
-an executor. `inprocess.py` runs the same `Executing` in a thread.
+(`board.py`). It talks to Redis only for jobs that ask it to (`reach.py`), and it imports next to nothing: what it costs
+to start and to keep is paid once an executor. `inprocess.py` runs the same `Executing` in a thread.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Executing:
         self._pack = msgpack.Packer().pack
         self.reach: Reach | Asking = Reach(settings.get("profile"), self)
         if settings.get("local"):
-            self.reach = Asking(outcomes, self)
+            self.reach = Asking(outcomes, self, settings["limit"])
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from mlq_cli.model.outcome import Kind
@@ -184,9 +184,7 @@ class Lane:
             case ["broken", str() as text, (str() | None) as hint] if not executor.ready:
                 self.staff.broken(executor, text.rstrip(), hint)
             case ["blocked" | "resumed" as word, str() as job_id, str() as token]:
-                if (job := self._supply.slices.jobs.get(job_id)) is not None and job.token == token:
-                    note = self._stand_ins.blocked if word == "blocked" else self._stand_ins.resumed
-                    note(executor, job)
+                self._stand_ins.heard(executor, word, self._supply.slices.jobs.get(job_id), token)
             case _:
                 raise ValueError("an unknown frame")
 
@@ -251,7 +249,7 @@ class Lane:
                     times += [executor.next_look(now, self._timeout), *self._behind.next_look(executor, now)]
             if not self.on_demand and self._unbegun():
                 times.append(STUCK / 2)  # nobody tells when an executor begins the next job, and it may be a long one
-        if self._missing(now):
+        if self._stand_ins.missing(self._wanted(), now):
             times.append(self.staff.hire_at - now)
         times += self._stand_ins.next_look(now)
         if self.staff.unsettled:
@@ -275,15 +273,8 @@ class Lane:
         if now >= self.staff.hire_at:
             if not self.executors and self._wanted():
                 self._supply.start_anew()
-            self.staff.hire(self._missing(now), self._supply, now)
+            self.staff.hire(self._stand_ins.missing(self._wanted(), now), self._supply, now)
         self._stand_ins.look_after(now)
-
-    def _missing(self, now: float) -> Sequence[int]:
-        """Return the numbers of the executors to hire."""
-        if self._stand_ins:
-            own = [number for number in range(self._wanted()) if number not in self.executors]
-            return own if self._stopping else own + self._stand_ins.missing(now)
-        return range(self._wanted()) if len(self.executors) < self._wanted() else ()
 
     def _overran(self, executor: Executor, late: list[Sent]) -> None:
         for job in late:

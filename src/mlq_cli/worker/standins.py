@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mlq_cli.worker.executor import Executor
 from mlq_cli.worker.slices import Sent
@@ -38,14 +38,12 @@ class StandIns:
         return self._hired or bool(self._blocks)
 
     # --- what jobs say ---------------------------------------------------------------------------------------------
-    def blocked(self, executor: Executor, job: Sent) -> None:
-        """Note that a job waits for another one."""
-        self._blocks.setdefault(executor, Counter())[job.id, job.token] += 1
-
-    def resumed(self, executor: Executor, job: Sent) -> None:
-        """Note that it does not any more."""
+    def heard(self, executor: Executor, word: str, job: Sent | None, token: str) -> None:
+        """Note that a job waits for another one, `blocked`, or does not any more; if it is one of ours."""
+        if job is None or job.token != token:
+            return
         blocks = self._blocks.get(executor, Counter())
-        blocks[job.id, job.token] -= 1
+        blocks[job.id, token] += 1 if word == "blocked" else -1
         self._tidy(executor, +blocks)
 
     def forget(self, executor: Executor) -> None:
@@ -98,10 +96,15 @@ class StandIns:
         """Return how many jobs can go on at a time."""
         return self._size * max((executor.width for executor in self._executors.values()), default=1)
 
-    def missing(self, now: float) -> list[int]:
+    def missing(self, own: int, now: float) -> Sequence[int]:
+        """Return the numbers of the executors to hire where so many are the lane's own; 0: nobody is hired."""
+        if not self:
+            return range(own) if len(self._executors) < own else ()
+        lacking = [number for number in range(own) if number not in self._executors]
+        return lacking + self._extra(now) if own else []
+
+    def _extra(self, now: float) -> list[int]:
         """Return the numbers of the stand-ins to hire."""
-        if not self._blocks:
-            return []
         wanted = self._out() - len(self._at_hand())
         if wanted <= 0:
             return []

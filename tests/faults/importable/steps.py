@@ -57,3 +57,11 @@ async def hold(msg: Any, ctx: Any) -> None:
             note(f"{msg['folder']}/overlaps", ctx.id)
         note(f"{msg['folder']}/runs", ctx.id)
         await asyncio.sleep(msg["seconds"])
+
+
+def numbered(msg: Any) -> int:
+    """Note the number of a message, wherever it is run, and return it."""
+    note(msg["file"], str(msg["number"]))
+    time.sleep(msg.get("seconds", 0))
+    number: int = msg["number"]
+    return number

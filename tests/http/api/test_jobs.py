@@ -138,11 +138,6 @@ def test_workers_functions_schedules_and_stats(
     assert "valkey" in stats["server"]["name"].lower() or "redis" in stats["server"]["name"].lower()
 
 
-def test_functions_cannot_be_sent_yet(client: httpx.Client) -> None:
-    for answer in (client.post("/consumer", content=b"x"), client.delete("/consumer")):
-        assert (answer.status_code, answer.json()["code"]) == (403, "functions-closed")
-
-
 def test_the_server_tells_whether_it_lives_and_whether_it_can_work(
     short_folder: Path, serve: Callable[..., Served]
 ) -> None:

@@ -40,6 +40,7 @@ class Served:
 
     def __init__(self, mlq: MLQ) -> None:
         self.token_needed = False
+        self.unsigned = False
         self._mlq = mlq
         self._address = ("127.0.0.1", 0)
 
@@ -49,7 +50,7 @@ class Served:
         self._address = listening.getsockname()
         self.host = f"127.0.0.1:{self._address[1]}"
         self.url = f"http://{self.host}/"
-        self._app = make_app(self._mlq)
+        self._app = make_app(self._mlq, unsigned=self.unsigned)
         self._book = Book(lambda: self._mlq.store.access().all())
         rules = Rules(Hosts(*self._address), Pages(), 1 << 24, self.token_needed)
         self._door = Door(self._app, rules, self._book)

@@ -248,3 +248,25 @@ CONTRAST = """() => {
   probe.remove();
   return poor;
 }"""
+
+
+def test_a_server_that_takes_unsigned_functions_says_so_in_red_on_every_view(
+    served: Served, open_tab: Callable[..., Tab]
+) -> None:
+    page = open_tab().go("#/")
+    expect(page.locator("#live")).to_have_text("live")
+    expect(page.locator("#alarm")).to_be_hidden()
+    served.stop()
+    served.unsigned = True
+    served.start()
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page = open_tab(width=width, color_scheme=scheme).go("#/")
+        for view in VIEWS:
+            page.goto(f"{served.url}{view}")
+            alarm = page.get_by_role("alert")
+            expect(alarm).to_contain_text("functions that nobody has signed")
+            red, green, blue = alarm.evaluate("e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number)")
+            assert red > 2 * max(green, blue)
+        box = alarm.bounding_box()
+        assert box and box["y"] == 0 and box["width"] == width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -22,8 +22,11 @@ from mlq_cli.http.door.refusal import Refusal, retry_after
 from mlq_cli.http.door.room import Room
 from mlq_cli.http.door.visit import Receive, Scope, Send, Visit, too_large
 from mlq_cli.http.roles import ROLE, STRANGER, is_open
+from mlq_cli.model.envelope import LONGEST
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+FUNCTIONS = "/consumer"  # where functions come in, as bytes
 
 #: What no path of ours has, once decoded: what is left of a second encoding, a way up, another separator, NUL.
 _STRANGE = re.compile(r"[\x00-\x1f\x7f%\\]|(?:^|/)\.\.?(?:/|$)")
@@ -36,6 +39,11 @@ class Rules(NamedTuple):
     pages: Pages
     body: int  # bytes
     token_needed: bool  # whether somebody without one may do nothing; else they may do all
+    function: int = LONGEST  # bytes of a body at FUNCTIONS, if it may have so many
+
+    def most(self, path: str) -> int:
+        """Return how many bytes a body may have."""
+        return min(self.body, self.function) if path == FUNCTIONS else self.body
 
 
 class Door:
@@ -53,7 +61,7 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = Visit(scope, receive, send, self._callers, self._room, self._rules.body)
+        visit = Visit(scope, receive, send, self._callers, self._room, self._rules.most(scope["path"]))
         try:
             if await self._let_in(visit):
                 await self._app(scope, visit.receive, visit.send)
@@ -88,8 +96,8 @@ class Door:
             return False
         if _STRANGE.search(path):
             raise Refusal(404, "no-such-route", "there is nothing at this address")
-        check_content(method, head)
-        _check_length(head, rules.body)
+        check_content(method, head, octets=path == FUNCTIONS)
+        _check_length(head, rules.most(path))
         visit.ours = is_open(path)
         if visit.ours:
             scope[ROLE] = None

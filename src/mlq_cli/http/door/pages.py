@@ -16,6 +16,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_JSON = "content-type"  # the code of that problem
 NOT_JSON = "the body of a request that changes something is JSON, and says so"
 SAY_JSON = "send Content-Type: application/json"
+OCTETS = b"application/octet-stream"
 _FORM = b"application/x-www-form-urlencoded"  # what curl -d says of whatever it sends
 _ALLOWED_HEADERS = b"authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, range"
 _EXPOSED_HEADERS = (
@@ -68,14 +69,19 @@ class Pages:
         ]
 
 
-def check_content(method: str, head: Head) -> None:
-    """Raise Refusal (415) unless a request that changes something is JSON, or has no body."""
+def check_content(method: str, head: Head, *, octets: bool = False) -> None:
+    """Raise Refusal (415) unless a request that changes something is JSON, or has no body.
+
+    `octets`: bytes that say that they are some will do as well, for browsers ask before they send such to others.
+    """
     encoding = head.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise Refusal(415, "content-encoding", "a request is sent as it is, not compressed", close=True)
     if method in SAFE:
         return
     empty = b"transfer-encoding" not in head and not head.get(b"content-length", b"0").strip(b"0")
+    if octets and kind_of(head) == OCTETS:
+        return
     if not (is_json(head) or (empty and b"content-type" not in head)):
         raise Refusal(415, NO_JSON, NOT_JSON, hint=SAY_JSON, close=True)
 
@@ -85,8 +91,13 @@ def is_json(head: Mapping[bytes, bytes]) -> bool:
 
     What curl sends by default is taken for JSON too, when no browser sends it: browsers name the origin of a form.
     """
-    kind = head.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    kind = kind_of(head)
     return kind == b"application/json" or (kind == _FORM and b"origin" not in head and b"sec-fetch-site" not in head)
+
+
+def kind_of(head: Mapping[bytes, bytes]) -> bytes:
+    """Return what a body is said to be."""
+    return head.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
 
 def _own(host: bytes) -> tuple[bytes, bytes]:

@@ -15,7 +15,6 @@ from mlq_cli.http.problems import Problem
 from mlq_cli.http.roles import Role, needs
 from mlq_cli.http.schemas import (
     ANY_QUEUE,
-    Functions,
     Moved,
     PurgeBody,
     Purged,
@@ -118,14 +117,6 @@ async def list_workers(request: Request) -> Response:
     return document({"workers": await about.desk.do(about.overview.workers)})
 
 
-@router.get("/functions", operation_id="list_functions", summary="The listeners that run somewhere",
-            responses=responses(s200=in_json("The listeners.", Functions)), **_READ)  # fmt: skip
-async def list_functions(request: Request) -> Response:
-    """List the listeners of all workers by name."""
-    about = served(request)
-    return document({"functions": await about.desk.do(about.overview.functions)})
-
-
 @router.get("/schedules", operation_id="list_schedules", summary="Recurring jobs",
             responses=responses(s200=in_json("The schedules.", Schedules)), **_READ)  # fmt: skip
 async def list_schedules(request: Request) -> Response:
@@ -139,24 +130,3 @@ async def get_stats(request: Request) -> Response:
     """Tell how the namespace is."""
     about = served(request)
     return document(await about.desk.do(about.overview.stats))
-
-
-def _closed() -> Problem:
-    return Problem(
-        403, "functions-closed", "this server takes no functions",
-        hint="start a worker with the function: mlq worker --fn pkg.mod:func",
-    )  # fmt: skip
-
-
-@router.post("/consumer", operation_id="register_function", summary="Send a function to the workers",
-             responses=responses({403: "This server takes no functions."}), **_ADMIN)  # fmt: skip
-async def register_function(request: Request) -> Response:
-    """Refuse: to send functions over HTTP is closed."""
-    raise _closed()
-
-
-@router.delete("/consumer", operation_id="remove_function", summary="Take a function from the workers",
-               responses=responses({403: "This server takes no functions."}), **_ADMIN)  # fmt: skip
-async def remove_function(request: Request) -> Response:
-    """Refuse: to send functions over HTTP is closed."""
-    raise _closed()

@@ -34,8 +34,15 @@ def counts_of(read: Read, namespace: str, queues: Sequence[str]) -> list[QueueCo
     return counted
 
 
-def _sorted(numbers: dict[str, float]) -> tuple[dict[str, float], Times]:
-    """Return the counters as users see them, and the times apart from them."""
+def set_to_zero(read: Read, namespace: str, queue: str) -> None:
+    """Let the tally of a queue begin anew. The counters themselves only ever grow: rates are made of them."""
+    (counts,) = counts_of(read, namespace, [queue])
+    posted, succeeded = (round(counts.stats.get(name, 0.0)) for name in ("posted", "succeeded"))
+    read([("HSET", layout.STATS(namespace, queue), "zero_posted", posted, "zero_succeeded", succeeded)])
+
+
+def _sorted(numbers: dict[str, float]) -> tuple[dict[str, float], Times, tuple[float, float]]:
+    """Return the counters as users see them; apart from them the times, and where the tally begins."""
     wait, run, fail = (_histogram(numbers, kind) for kind in ("wait", "run", "fail"))
     # What they say is not counted once more. A worker of an earlier version did so.
     for name, more in (
@@ -47,7 +54,8 @@ def _sorted(numbers: dict[str, float]) -> tuple[dict[str, float], Times]:
         if more:
             numbers[name] = numbers.get(name, 0.0) + more
     recent = recent_run(numbers.pop("recent_run_us", None), run.total * 1e6, sum(run.numbers))
-    return dict(counter(name, value) for name, value in numbers.items()), Times(wait, run, fail, recent)
+    zero = (numbers.pop("zero_posted", 0.0), numbers.pop("zero_succeeded", 0.0))
+    return dict(counter(name, value) for name, value in numbers.items()), Times(wait, run, fail, recent), zero
 
 
 def _histogram(numbers: dict[str, float], kind: str) -> Histogram:

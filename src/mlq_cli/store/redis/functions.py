@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 
 import msgpack
@@ -16,6 +17,7 @@ from mlq_cli.store.redis.link import Read
 
 MOST = 50  # functions told at a time
 MOST_BYTES = 1 << 20  # after which no more are told
+_LATEST = 1 << 53  # what is above this was written by a stranger
 FULL = 1000  # functions of one namespace: each executor has all of them
 
 
@@ -52,7 +54,7 @@ class RedisFunctions:
     def clock(self) -> int:
         """Return what time it is there, in microseconds: later than any version that was ever registered."""
         time, newest = self._read(
-            [("TIME",), ("ZREVRANGE", layout.CHANGES(self._namespace), 0, 0, "WITHSCORES")],
+            [("TIME",), ("ZREVRANGEBYSCORE", layout.CHANGES(self._namespace), _LATEST, 0, "WITHSCORES", "LIMIT", 0, 1)],
         )
         last = _revision(newest[1]) if newest else 0
         return max(int(time[0]) * 1_000_000 + int(time[1]), last + 1)
@@ -80,5 +82,5 @@ def read_changes(answer: list[Any]) -> Changes:
 
 
 def _revision(score: bytes) -> int:
-    """Return a revision; 0 for what we cannot have written."""
-    return int(number(score) or 0)
+    """Return a revision; of a fraction, which a stranger has written, the next number, so that it is passed over."""
+    return ceil(number(score) or 0)

@@ -128,6 +128,21 @@ ACCESS = Key(
     "access tokens of the HTTP server by id, as msgpack: role, sha256 of the secret, created_at, expires_at, name",
     "until removed",
 )
+LEAVING = Key(
+    "leaving",
+    "leaving",
+    "hash",
+    "of queues that are moved elsewhere: `<queue>:id`, what tells it from all others; `:to` and `:name` of the "
+    "destination; `:epoch`, which move it is; `:mark`, to find out whether two names lead here",
+    "for ever",
+)
+ARRIVED = Key(
+    "arrived",
+    "arrived",
+    "hash",
+    "of a queue that jobs were moved from, by its id, as msgpack: the epoch, then ids that came and may be held there",
+    "for ever",
+)
 FUNCTIONS = Key("functions", "functions", "hash", "signed envelopes of functions to run, by name", "until removed")
 VERSIONS = Key(
     "versions",
@@ -163,7 +178,7 @@ DATA = Key(
 
 LAYOUT = (
     JOB, MSG, RESULT, STREAM, STATE, BELL, STATS, NUMBER, QUEUES, PAUSED, PULSE, WORKERS, WORKER, ABLE, CLAIM, ONCE,
-    REFUSED, ACCESS, DATA, FUNCTIONS, VERSIONS, CHANGES,
+    REFUSED, ACCESS, DATA, FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED,
 )  # fmt: skip
 
 #: The channel that says which jobs moved: lines of `id word`. A hint, never the only way to learn of it.
@@ -171,7 +186,7 @@ EVENTS = Key("events", "events", "channel", "lines `id word` of jobs that ended,
 
 SCORES = {
     "scheduled": "when it is due",
-    "blocked": "when it was posted",
+    "blocked": "when it was posted; 0 for one that is on its way to another queue",
     "queued": "its place: the priority band (higher first), then its number; before all others when a job waits for it",
     "running": "until when its lease lasts",
     "succeeded": "none: it is a list, which takes a tenth of the room",
@@ -210,6 +225,8 @@ JOB_FIELDS = {
     "callback_public": Field("cp", "1 when only addresses of the public internet may be told"),
     "generation": Field("g", "how many jobs stand above it, each posted by the one before, when there are any"),
     "functions": Field("f", "names of the listeners to run as msgpack, when the post said so"),
+    "leaving": Field("lv", "it is on its way to another queue: `q` when it was queued, or when it is due"),
+    "origin": Field("og", "what is known again of a job that came from another queue"),
     "worker": Field("w", "name of the worker that claimed it last"),
     "token": Field("k", "the fence: random, new with each claim; an outcome counts only with it"),
     "queued_at": Field("qa", "since when it waits in its queue, when that is not since it was posted"),
@@ -312,7 +329,7 @@ def type_of(key: Key, values: Sequence[str]) -> str:
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:
     """Return all that a namespace keeps beside its jobs."""
     keys = [key(namespace) for key in (NUMBER, PAUSED, PULSE, WORKERS, ABLE, ACCESS, QUEUES)]
-    keys += [key(namespace) for key in (FUNCTIONS, VERSIONS, CHANGES)]
+    keys += [key(namespace) for key in (FUNCTIONS, VERSIONS, CHANGES, LEAVING, ARRIVED)]
     keys += [WORKER(namespace, name) for name in workers]
     return keys + [key(namespace, queue) for queue in queues for key in (BELL, STATS)]
 
@@ -341,66 +358,3 @@ def _bucket(kind: str) -> str:
     steps = [f"time <= {seconds * 1e6:.0f} and '{kind}_{number}'" for number, seconds in enumerate(BOUNDS)]
     first, second, last = steps[:6], steps[6:], f"'{kind}_{len(BOUNDS)}'"
     return f"(time <= {BOUNDS[5] * 1e6:.0f} and ({' or '.join(first)}) or {' or '.join([*second, last])})"
-
-
-def wire_format() -> str:
-    """Return the page `docs/internals/wire-format.md`."""
-    rows = [f"| `{key.pattern}` | {key.type} | {key.holds} | {key.life} |" for key in (*LAYOUT, EVENTS)]
-    scores = [f"| `{state}` | {meaning} |" for state, meaning in SCORES.items()]
-    states = [f"| `{state}` | `{stored}` |" for state, stored in STATES.items()]
-    buckets = [f"| {number} | {bound:g} |" for number, bound in enumerate(BOUNDS)] + [f"| {len(BOUNDS)} | longer |"]
-    fields = [f"| `{name}` | `{field.stored}` | {field.meaning} |" for name, field in JOB_FIELDS.items()]
-    return "\n".join(
-        [
-            "# What mlq keeps in Redis",
-            "",
-            "Made from `src/mlq_cli/store/redis/layout.py` by `make docs`; edit that.",
-            "",
-            "Every key begins with `mlq:{<namespace>}:`. Instants are whole microseconds of Unix time on",
-            "Redis' clock: numbers that it stores in nine bytes.",
-            "",
-            "| key | type | holds | lives |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            "## Scores of the state sets",
-            "",
-            "| state | score |",
-            "|---|---|",
-            *scores,
-            "",
-            "## Entries of a stream",
-            "",
-            "Fields: `k` what it is, `a` the attempt, `v` the value.",
-            "",
-            "| entry | `k` | `v` |",
-            "|---|---|---|",
-            *(f"| `{kind}` | `{stored}` | {meaning} |" for kind, (stored, meaning) in ENTRIES.items()),
-            "",
-            "## Fields of a job",
-            "",
-            "| field | stored as | meaning |",
-            "|---|---|---|",
-            *fields,
-            "",
-            "## Histograms of a queue",
-            "",
-            "Among the counters of `stats:<queue>` are how many jobs waited for so long (`wait_0` …), how many",
-            "attempts that succeeded ran for so long (`run_0` …), and how many that did not (`fail_0` …); the sums are",
-            "`wait_us`, `run_us` and `fail_us`.",
-            "",
-            "| bucket | up to seconds |",
-            "|---|---|",
-            *buckets,
-            "",
-            "A job's wait begins when it is posted, when it is due, or when it was given back. `recent_run_us` is what",
-            "an attempt took of late. How many were claimed and succeeded is not counted once more: the buckets tell.",
-            "",
-            "## States in the field",
-            "",
-            "| state | stored as |",
-            "|---|---|",
-            *states,
-            "",
-        ]
-    )

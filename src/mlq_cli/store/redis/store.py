@@ -23,7 +23,7 @@ from mlq_cli.store.redis.answers import (
 )
 from mlq_cli.store.redis.codec import read_record
 from mlq_cli.store.redis.connect import Endpoint, Wire
-from mlq_cli.store.redis.counting import counts_of, oldest_waiting
+from mlq_cli.store.redis.counting import counts_of, oldest_waiting, set_to_zero
 from mlq_cli.store.redis.link import Command, ErrorAnswer
 from mlq_cli.store.redis.living import living
 from mlq_cli.store.redis.outlook import Outlook
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlq_cli.store.redis.access import RedisAccess
     from mlq_cli.store.redis.data import RedisData
     from mlq_cli.store.redis.functions import RedisFunctions
+    from mlq_cli.store.redis.moving import RedisMoving
     from mlq_cli.store.redis.waits import RedisWaits
 
 T = TypeVar("T")
@@ -244,6 +245,16 @@ class RedisStore(Verbs):
         from mlq_cli.store.redis.waits import RedisWaits
 
         return RedisWaits(self.ask)
+
+    def moving(self) -> RedisMoving:
+        """Return what takes waiting jobs elsewhere and brings them in."""
+        from mlq_cli.store.redis.moving import RedisMoving
+
+        return RedisMoving(self.namespace, self.ask, self._read)
+
+    def rezero(self, queue: str) -> None:
+        """Let the tally of a queue begin anew; counters go on as they are."""
+        set_to_zero(self._read, self.namespace, queue)
 
     def forget(self) -> None:
         """Delete what the namespace keeps beside its jobs: for one that is not used any more."""

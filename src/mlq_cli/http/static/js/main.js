@@ -21,6 +21,9 @@ const VIEWS = { "": overview, jobs, dead, workers, schedules, post };
 const NAMES = { "": "Overview", jobs: "Jobs", dead: "Dead letters", workers: "Workers", schedules: "Schedules", post: "Post a job" };
 const LINKS = { opening: "connecting", open: "live", lost: "connection lost", refused: "not allowed" };
 
+const UNSIGNED =
+  "Insecure: this server takes functions that nobody has signed. Whoever reaches it can run code on the workers.";
+
 const main = document.getElementById("main");
 const app = { live: new Live(), history: new History() };
 let leaving = new AbortController();
@@ -59,6 +62,7 @@ function frame() {
   app.live.on("overview", (now) => {
     app.history.take(now.queues);
     say(document.getElementById("namespace"), now.namespace);
+    alarm(now.server.unsigned_functions ? UNSIGNED : "");
     badge("dead-count", now.queues.reduce((sum, queue) => sum + (queue.states.dead || 0), 0));
     badge("worker-count", now.workers.length);
   });
@@ -70,6 +74,12 @@ function frame() {
   get("schedules").then(({ schedules: found }) => {
     document.getElementById("schedules-tab").hidden = !found.length;
   }, () => {});
+}
+
+function alarm(words) {
+  const node = document.getElementById("alarm");
+  node.hidden = !words;
+  say(node, words);
 }
 
 function badge(id, number) {

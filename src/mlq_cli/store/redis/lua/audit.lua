@@ -20,7 +20,7 @@ local function enter_its_set(job)
   elseif job.state == RUNNING then
     score = now + us(args.lease)  -- a worker that holds it renews this in time; nobody else does
   elseif job.state == BLOCKED then
-    score = job[TIMESTAMP]
+    score = redis.call('HEXISTS', job_key(job.id), LEAVING) == 1 and 0 or job[TIMESTAMP]
   elseif job.state ~= SCHEDULED then
     score = job[PROCESSING_FINISHED] or now
   end

@@ -2,7 +2,7 @@
 -- in   name, version (µs, as text), full (functions that there may be);  ARGV[2] its envelope, which nobody reads here
 --      to forget: name, client, serial (see lib/once.lua)
 -- out  'ok', or 'old': there is or was one as new as that, 'full', 'missing'
---@include call once
+--@include call once newest
 
 local forget = not ARGV[2]
 local answer = forget and remembered()
@@ -22,8 +22,7 @@ elseif not (kept or forget) and redis.call('HLEN', functions_key) >= args.full t
 end
 
 -- Revisions only ever grow, and no version is above the newest of them: so `clock` is above all versions.
-local newest = redis.call('ZREVRANGE', changes_key, 0, 0, 'WITHSCORES')
-local revision = math.max(now, tonumber(newest[2] or 0) + 1, tonumber(args.version or 0))
+local revision = math.max(now, math.floor(newest_change() or 0) + 1, tonumber(args.version or 0))
 redis.call('ZADD', changes_key, string.format('%.0f', revision), args.name)
 if forget then
   redis.call('HDEL', functions_key, args.name)
