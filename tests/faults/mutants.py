@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consuming_guards import OF_LOOPS
+
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from consuming_guards import OF_LOOPS
+
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
