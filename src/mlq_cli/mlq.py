@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlq_cli.api.changing import Changing
+from mlq_cli.api.consuming import ConsumingHere
 from mlq_cli.api.functions import Registering
 from mlq_cli.api.keeping import Keeping
 from mlq_cli.api.listening import ListeningHere
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlq_cli.local.local import Local
 
 
-class MLQ(Posting, Looking, Changing, Keeping, Registering, ListeningHere):
+class MLQ(Posting, ConsumingHere, Looking, Changing, Keeping, Registering, ListeningHere):
     """One namespace of jobs: post to it, look at it, wait for it, listen to it. Threads may share one.
 
     `MLQ()` takes the profile, or the embedded server when there is none; `MLQ("example_app", "localhost", 6379, 0)`

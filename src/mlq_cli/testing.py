@@ -16,12 +16,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mlq_cli.local.entry import Entry, new_token
 from mlq_cli.local.inline import InlineAttempts
 from mlq_cli.local.kept import Kept
 from mlq_cli.local.local import Local
+from mlq_cli.model.call import Call, importable_path, name_of, parts_of
 from mlq_cli.model.errors import JobFailed, JobNotFound
 from mlq_cli.model.options import PostOptions, names_of
 from mlq_cli.model.outcome import Kind
@@ -114,6 +116,9 @@ class _Fakes:
         own_id = checked.pop("id", None)
         PostOptions(callback=callback, functions=names_of(functions), **checked)
         job_id = own_id or str(len(self.posted) + 2)
+        if isinstance(msg, partial):
+            function, args, kwargs = parts_of(msg)
+            msg = Call.checked(importable_path(function) or name_of(function), function, args, kwargs)
         value = unpack(pack(msg, limit=self.kept.profile.limits.message))
         names = None if functions is None else list(functions)
         self.posted.append(Posted(job_id, value, callback, names, options))

@@ -170,3 +170,28 @@ PEERS = (
         packages=("mayu==0.2.5",), python="3.13", posts=6000,
     ),
 )  # fmt: skip
+
+#: Loops in the caller's own process: what runs the job also talks to the queue.
+LOOPS = (
+    Contestant(
+        "mlq (consume)", "peer_mlq_consume", "{bin}/python -m peer_mlq_consume", 100_000,
+        "`for msg in mlq.consume()`; bulk by post_many", "at least once, one outcome",
+        "given back when its lease ends", "no", results="that it is done", posts=6000,
+    ),
+    Contestant(
+        "mlq (poll)", "peer_mlq_poll", "{bin}/python -m peer_mlq_poll", 60_000,
+        "partials; `mlq.poll(job)`; bulk by post_many", "at least once, one outcome",
+        "given back when its lease ends", "no", posts=6000,
+    ),
+    Contestant(
+        "hotqueue", "peer_hotqueue", "{bin}/python -m peer_hotqueue", 25_000,
+        "`for msg in queue.consume()`, pickle; bulk by put of 500", "at most once", "lost", "no", results="none",
+        packages=("hotqueue==0.2.8", HIREDIS), posts=6000,
+    ),
+    Contestant(
+        "task-queue (file)", "peer_task_queue", "{bin}/python -m peer_task_queue", 1_500,
+        "partials of a queueable; its file queue `fq://` in memory; `tq.poll()`; bulk by insert of a generator",
+        "at least once", "leased again after its lease", "no", results="none",
+        packages=("task-queue==2.14.3", "numpy"), posts=500,
+    ),
+)  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from arena import Arena, Stuck
-from contestants import OURS, THROW_AWAY, YARDSTICK, Contestant
+from contestants import LOOPS, OURS, THROW_AWAY, YARDSTICK, Contestant
 from processes import cpu_seconds, resident_megabytes, tree, wait_for
 
 from mlq_cli import MLQ
@@ -31,8 +31,8 @@ Load = Callable[[Arena, float], Numbers]
 
 
 def loads_of(contestant: Contestant, number: int) -> list[Load]:
-    """Return what is measured of a contestant in a round; the yardsticks can only post and drain."""
-    if contestant in (YARDSTICK, THROW_AWAY):
+    """Return what is measured of a contestant in a round; yardsticks and loops only post and drain."""
+    if contestant in (YARDSTICK, THROW_AWAY, *LOOPS):
         return [drain, post]
     every = [drain, post, start, latency, mixed]
     if contestant is OURS:

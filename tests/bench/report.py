@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import loops
 import picture
 import promise
 import targets
 from alone import BURST, BURSTS, CROWDS, DEPTHS
-from contestants import OURS, THROW_AWAY, YARDSTICK, Contestant
+from contestants import LOOPS, OURS, THROW_AWAY, YARDSTICK, Contestant
 from measure import MIXED_JOBS, ROUND_TRIPS
 from rounds import Results
 from server import SETTINGS
@@ -33,6 +34,7 @@ class Run:
     minutes: float
     loads: tuple[float, float]  # before and after
     costs: Sequence[promise.Cost] = ()  # of the parts of the promise
+    no_loops: dict[str, str] = field(default_factory=dict)  # loops that are absent, and why
     medians: dict[str, dict[str, float]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ def page(run: Run) -> str:
     """Return the page: ratios first, then what they are made of."""
     sections = [
         _head(run), _stand(run), _targets(run), _ratios(run), _promise(run), _yardstick(run), _alone(run),
-        _numbers(run), _promises(run), _how(),
+        _numbers(run), _promises(run), loops.section(run.results, run.no_loops, "Of the same run."), _how(),
     ]  # fmt: skip
     return "\n".join(sections)
 
@@ -86,7 +88,8 @@ def drawing(run: Run) -> str:
     ours = run.medians[OURS.name]
     depth = [(each, ours[key]) for each in DEPTHS if (key := f"drain of {each:,} waiting/s") in ours]
     crowd = [(each, ours[key]) for each in CROWDS if (key := f"redis us/job, {each:,} workers") in ours]
-    drains = [(name, numbers["drain/s"]) for name, numbers in run.medians.items() if "drain/s" in numbers]
+    alike = (OURS.name, YARDSTICK.name, THROW_AWAY.name, *(peer.name for peer in run.contestants))
+    drains = [(name, run.medians[name]["drain/s"]) for name in alike if "drain/s" in run.medians.get(name, {})]
     charts = [
         picture.chart("jobs drained a second, 1 worker", "jobs waiting", depth),
         picture.chart("microseconds of Redis for a job", "workers connected", crowd),
@@ -305,7 +308,9 @@ def _promises(run: Run) -> str:
         "versions",
     ]
     lines = [f"* **{name}** did not take part: {why}." for name, why in run.absent.items()]
-    lines += [f"* **{name}**: {text}." for name, texts in run.results.troubles.items() for text in texts]
+    of_loops = {each.name for each in LOOPS}
+    troubles_of = {name: texts for name, texts in run.results.troubles.items() if name not in of_loops}
+    lines += [f"* **{name}**: {text}." for name, texts in troubles_of.items() for text in texts]
     troubles = "\n".join(lines) or "Everybody took part in everything."
     return f"""## What the numbers buy
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from decimal import Decimal
 from typing import Any
 
+import msgpack
 import pytest
 
 from mlq_cli.model import values
@@ -70,3 +72,12 @@ def test_a_large_value_leaves_no_large_buffer_behind() -> None:
 def test_a_value_over_the_limit_is_refused() -> None:
     with pytest.raises(TooLarge, match="the result is 12 bytes, over the limit of 11"):
         pack(b"x" * 10, limit=11, what="result")
+
+
+@pytest.mark.parametrize("text", ["1.4", "-0", "1E+400", "NaN", "0.1000"])
+def test_a_decimal_comes_back_digit_by_digit(text: str) -> None:
+    assert str(unpack(pack([Decimal(text)]))[0]) == text
+
+
+def test_a_decimal_that_is_none_stays_what_it_is() -> None:
+    assert unpack(msgpack.packb(msgpack.ExtType(9, b"1.2.3"))) == msgpack.ExtType(9, b"1.2.3")

@@ -63,12 +63,17 @@ class Lines(Source):
         self.number = 0  # of the bad line
         self.wrong: Misuse | None = None
 
+    @property
+    def readable(self) -> bool:
+        """Whether reading on would not wait, as far as that can be known."""
+        return _readable(self._file)
+
     def blocks(self) -> Iterator[tuple[int, bytes] | None]:
         """Yield some lines, as they stand in the file, and the number of the first."""
         number = 1
         begun: list[bytes] = []  # of a line that is longer than one read
         while True:
-            if not _readable(self._file):
+            if not self.readable:
                 yield None
             data = self._file.read1(_BLOCK)
             whole, newline, rest = data.rpartition(b"\n")

@@ -88,7 +88,8 @@ class _Numbered(Iterator[bytes | None]):
 def _read(lines: Lines) -> Iterator[tuple[int, bytes] | None]:
     for block in lines.blocks():
         if block is None:
-            yield None
+            while not lines.readable:
+                yield None
         else:
             yield from lines.numbered(block)
 

@@ -95,6 +95,18 @@ def worker(
         str | None,
         typer.Option("--setup", metavar="MOD:FUNC", help="Called once in each executor: load the model."),
     ] = None,
+    before_fn: Annotated[
+        str | None,
+        typer.Option("--before-fn", metavar="MOD:FUNC", help="Called before each attempt with its job."),
+    ] = None,
+    after_fn: Annotated[
+        str | None,
+        typer.Option("--after-fn", metavar="MOD:FUNC", help="Called after each attempt with its job and how it ended."),
+    ] = None,
+    stop_fn: Annotated[
+        str | None,
+        typer.Option("--stop-fn", metavar="MOD:FUNC", help="Asked after each attempt; true: the worker stops."),
+    ] = None,
     path: Annotated[
         list[str] | None,
         typer.Option("--path", metavar="FOLDER", help="Import from here as well as from this folder."),
@@ -123,6 +135,9 @@ def worker(
             timeout=settings.timeout,
             grace=settings.grace,
             setup=setup,
+            before_fn=before_fn,
+            after_fn=after_fn,
+            stop_fn=stop_fn,
             paths=tuple(path or ()),
             max_jobs=max_jobs,
             max_memory=max_memory,

@@ -5,7 +5,7 @@ Kept so that a job which posts itself without end is stopped by a clear error, a
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from mlq_cli.model.errors import Refused
 
@@ -13,6 +13,14 @@ _generation: ContextVar[int] = ContextVar("mlq_generation", default=0)
 
 #: Called by an executor when it begins a job, with the job's own generation plus one.
 enter = _generation.set
+
+
+def leave(token: Token[int]) -> None:
+    """Be where we were before `enter`, which has returned the token. In another thread that is of no use."""
+    try:
+        _generation.reset(token)
+    except ValueError:
+        pass
 
 
 def next_generation(most: int | None, *, later: bool) -> int:

@@ -29,6 +29,7 @@ class _Ext(IntEnum):
     ARRAY = 6
     SCALAR = 7
     CALL = 8
+    DECIMAL = 9
 
 
 # Packers that nobody uses now: to make one takes four times as long as to pack a small value. Whoever packs takes one
@@ -95,6 +96,8 @@ def _extend(value: Any) -> msgpack.ExtType:
         case Call():
             called = [value.path, list(value.args), value.kwargs]
             return msgpack.ExtType(_Ext.CALL, msgpack.packb(called, default=_extend_argument, use_bin_type=True))
+    if (decimal := sys.modules.get("decimal")) is not None and isinstance(value, decimal.Decimal):
+        return msgpack.ExtType(_Ext.DECIMAL, str(value).encode())
     if (numpy := sys.modules.get("numpy")) is not None:
         if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
             shape = (numpy.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())
@@ -106,7 +109,7 @@ def _extend(value: Any) -> msgpack.ExtType:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     raise NotCarried(
         f"a value of type {name} cannot be carried",
-        hint="return what msgpack knows: None, bool, numbers, text, bytes, lists, dicts, dates, numpy arrays",
+        hint="return what msgpack knows: None, bool, numbers, text, bytes, lists, dicts, dates, decimals, numpy arrays",
     )
 
 
@@ -130,11 +133,22 @@ def _shrink(code: int, data: bytes) -> Any:
         case _Ext.TIMEDELTA:
             days, seconds, microseconds = msgpack.unpackb(data)
             return dt.timedelta(days, seconds, microseconds)
+        case _Ext.DECIMAL:
+            return _decimal(data)
         case _Ext.ARRAY | _Ext.SCALAR:
             return _numpy_value(code, data)
         case _Ext.CALL:
             return _call(data)
     return msgpack.ExtType(code, data)
+
+
+def _decimal(data: bytes) -> Any:
+    from decimal import Decimal, InvalidOperation  # rarely met
+
+    try:
+        return Decimal(data.decode())
+    except InvalidOperation:
+        return msgpack.ExtType(_Ext.DECIMAL, data)
 
 
 def _shrink_argument(code: int, data: bytes) -> Any:

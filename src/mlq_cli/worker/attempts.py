@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Context, Job, Voice
 from mlq_cli.worker.failure import described, user_frames
 from mlq_cli.worker.generators import Gathered, drain, drain_async
+from mlq_cli.worker.hooks import Ended, Hooks, print_hook_error
 from mlq_cli.worker.recycling import out_of_descriptors
 from mlq_cli.worker.repertoire import PLAIN, Repertoire
 
@@ -36,11 +37,14 @@ class Attempts:
         self._voice = voice
         self._pid = os.getpid()
         self.repertoire = Repertoire()
+        self.hooks: Hooks | None = None
+        self.on_error: Callable[[BaseException], None] = lambda error: None  # told what an attempt has raised
+        self.on_hook_error: Callable[[BaseException], None] = print_hook_error
         self.spent: str | None = None  # why this process has to be replaced before the next job
 
     def run(self, values: list[Any], began: float) -> Answer:
         """Run one attempt and say how it ended."""
-        job = Job(values)
+        job, context, raised = Job(values), None, None
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
@@ -48,6 +52,8 @@ class Attempts:
             if not chosen:
                 return self._unknown(job, msg)
             context = Context(job, msg, self._worker, self._voice, began)
+            if self.hooks is not None:
+                self.hooks.before(context)
             for listener in chosen:
                 value = listener.call(msg, context)
                 if type(value) is GeneratorType:
@@ -55,19 +61,27 @@ class Attempts:
                 elif listener.is_async:  # it came when this executor had already begun to run one job at a time
                     value = _complete(self._awaited(value, context))
             self._end_if_forked()
-            return self._done(job, value, began)
+            answer = self._done(job, value, began)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end the attempt, not the executor
             self._end_if_forked(error)
-            return self._failed(job, error, began)
+            answer = self._failed(job, error, began)
+            raised = error if self.hooks is not None else None
+        if self.hooks is not None and context is not None:
+            self._call_after(self.hooks, context, answer, raised)
+        return answer
 
     async def run_async(self, values: list[Any], began: float) -> Answer:
         """The same on an event loop, which runs others meanwhile."""
-        job = Job(values)
+        job, context, raised = Job(values), None, None
         enter(job.generation + 1)
         try:
             msg = unpack(job.packed_msg)
             chosen = self.repertoire.choose(msg, job.functions)
+            if not chosen:
+                return self._unknown(job, msg)
             context = Context(job, msg, self._worker, self._voice, began)
+            if self.hooks is not None:
+                self.hooks.before(context)
             value = None
             for listener in chosen:
                 value = listener.call(msg, context)
@@ -76,10 +90,21 @@ class Attempts:
                 elif listener.is_async:
                     value = await self._awaited(value, context)
             self._end_if_forked()
-            return self._done(job, value, began) if chosen else self._unknown(job, msg)
+            answer = self._done(job, value, began)
         except BaseException as error:
             self._end_if_forked(error)
-            return self._failed(job, error, began)
+            answer = self._failed(job, error, began)
+            raised = error if self.hooks is not None else None
+        if self.hooks is not None and context is not None:
+            self._call_after(self.hooks, context, answer, raised)
+        return answer
+
+    def _call_after(self, hooks: Hooks, context: Context, answer: Answer, raised: BaseException | None) -> None:
+        """Call the hook after an attempt. Whatever it does, the outcome stands."""
+        try:
+            hooks.after(context, Ended(answer[0] == Kind.DONE.value, answer[3], raised))
+        except BaseException as error:
+            self.on_hook_error(error)
 
     async def _awaited(self, value: Any, context: Context) -> Any:
         """Return what an async listener gives in the end."""
@@ -119,6 +144,7 @@ class Attempts:
 
     def _failed(self, job: Job, error: BaseException, began: float) -> Answer:
         seconds = time.monotonic() - began
+        self.on_error(error)
         if out_of_descriptors(error):
             self.spent = "a job has used up the descriptors"
         if isinstance(error, PutOff):

@@ -121,7 +121,7 @@ class Executing:
                 number, packed = self._receive()
             except BlockingIOError:  # nothing for a while
                 self._end_if_alone()
-                reason = ASKED if self._board.asked_to_leave else None
+                reason = self._enough(idle=True) or (ASKED if self._board.asked_to_leave else None)
                 continue
             if not number:
                 return
@@ -160,8 +160,27 @@ class Executing:
                 break
             if recycling and (reason := recycling.due()):
                 break
+            if self.attempts.hooks is not None and (reason := self._enough()):
+                break
         self._tell_unsent()
         return reason or (ASKED if board.asked_to_leave else None)
+
+    def _enough(self, *, idle: bool = False) -> str | None:
+        """Ask the user's hook whether to stop; when it says so, tell the worker and return why to leave."""
+        hooks = self.attempts.hooks
+        if hooks is None:
+            return None
+        if idle:
+            hooks.in_vain()
+        try:
+            if not hooks.stops():
+                return None
+        except BaseException as error:
+            self.attempts.on_hook_error(error)
+            return None
+        self._tell_unsent()
+        self.tell(("enough",))
+        return "its hook says that it is time to stop"
 
     def _tell_unsent(self) -> None:
         if self._unsent:
@@ -246,9 +265,11 @@ class Executing:
                 await arrived.wait()
         except TimeoutError:
             self._end_if_alone()
+            self.attempts.spent = self._enough(idle=True) or self.attempts.spent
 
     async def _run_one(self, values: list[Any]) -> None:
         self.tell(await self.attempts.run_async(values, time.monotonic()))
+        self.attempts.spent = self._enough() or self.attempts.spent
 
     def _end_if_alone(self) -> None:
         """End this process when its worker and its guard were killed together: nothing else would tell it."""
@@ -274,6 +295,10 @@ def prepare(executing: Executing, settings: dict[str, Any]) -> None:
         repertoire.listen(path)
     for told in settings["calls"]:
         repertoire.allow(told)
+    if hooks := settings.get("hooks"):
+        from mlq_cli.worker.hooks import Hooks
+
+        executing.attempts.hooks = Hooks(**{name: find(path) for name, path in hooks.items()})
     if settings["setup"]:
         find(settings["setup"])()
     if executing.taking is not None:

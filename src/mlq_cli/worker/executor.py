@@ -215,6 +215,11 @@ class Executor:
         """Return the slices that it has noted, also in places that the worker has not been told of yet."""
         return {number_of(self.board.begun(slot).mark) for slot in range(WIDTH)}
 
+    def stuck(self, now: float, seconds: float) -> bool:
+        """Whether it will not take a job soon: it has been at what it runs for so many seconds."""
+        begun = self.begun()
+        return len(begun) >= self.width and all(now - at > seconds for _, (_, at) in begun)
+
     def begun(self) -> list[tuple[Sent, Begun]]:
         """Return the jobs that it has begun and that have no outcome yet."""
         return [(job, begun) for begun in self.noted() if (job := self._slices.at(begun.mark)) is not None]
@@ -355,3 +360,8 @@ class Executor:
 
 
 HostMaker = Callable[[int], Host]
+
+
+def was(how: str) -> str:
+    """Return how an executor ended, as the end of a sentence about it."""
+    return f"was {how}" if how.startswith("killed") else how

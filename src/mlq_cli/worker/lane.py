@@ -14,7 +14,7 @@ from typing import Any
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.behind import Behind
-from mlq_cli.worker.executor import Executor, HostMaker
+from mlq_cli.worker.executor import Executor, HostMaker, was
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
@@ -165,6 +165,8 @@ class Lane:
                 if width > 1:
                     self._supply.take_back()  # slices of many are not for it
                 self.dispatch()
+            case ["enough"]:
+                self.staff.on_enough()
             case ["taking", str() as name, int() as version] if self.shelf is not None:
                 executor.taking = (name, version)
             case ["functions", list() as names, dict() as why_not]:
@@ -231,7 +233,7 @@ class Lane:
         able = self.staff.able()
         if not able and self._unbegun():
             supply.take_back()  # from the line of those that leave, who do not receive any more
-        if able and self._unbegun() and all(_stuck(executor, now) for executor in able):
+        if able and self._unbegun() and all(executor.stuck(now, STUCK) for executor in able):
             supply.slow()
             supply.take_back()
             self.give_back()
@@ -288,11 +290,11 @@ class Lane:
         begun = self._supply.reclaim(executor)
         self._supply.find(self.executors.values(), self._hearing.hear_all)
         trace = executor.last_words()
-        error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {_was(how)}")
+        error_type, message = executor.verdict or ("ExecutorCrash", f"its executor {was(how)}")
         self.on_leave(executor)
         self._stand_ins.forget(executor)
         if executor.taking is not None and self.shelf is not None and not executor.killed:
-            self.shelf.blame(executor.taking, _was(how))
+            self.shelf.blame(executor.taking, was(how))
             executor.killed = True  # so it is neither a failure to start nor the fault of what it runs
         for job, since in begun:
             if executor.killed:
@@ -302,7 +304,7 @@ class Lane:
                 seconds = max(0.0, time.monotonic() - since)
                 self._outbox.error(job, Kind.CRASH, error_type, message, seconds, trace)
         if not executor.ready:
-            self.staff.failed(executor, f"its executor {_was(how)}", trace)
+            self.staff.failed(executor, f"its executor {was(how)}", trace)
             self.give_back()  # it will take a while until somebody can run these
         self.staff.let_go(executor)
         self.dispatch()
@@ -383,13 +385,3 @@ def _checked(names: list[Any]) -> list[str]:
     if len(names) > MOST_NAMES or not all(type(name) is str and 0 < len(name) <= LONGEST_NAME for name in names):
         raise ValueError("not names of functions")
     return names
-
-
-def _stuck(executor: Executor, now: float) -> bool:
-    """Whether an executor will not take a job soon."""
-    begun = executor.begun()
-    return len(begun) >= executor.width and all(now - at > STUCK for _, (_, at) in begun)
-
-
-def _was(how: str) -> str:
-    return f"was {how}" if how.startswith("killed") else how

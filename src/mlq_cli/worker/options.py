@@ -25,8 +25,17 @@ class WorkerOptions:
     memory_limit: int | None = None  # bytes of resident memory; an executor is killed when its job exceeds them
     calls: tuple[str, ...] = ()  # what messages may call: "package.module", or one "package.module:function" of it
     name: str | None = None  # of the worker; made from host and process id by default
+    before_fn: str | None = None  # "package.module:function", called in the executor before each attempt
+    after_fn: str | None = None  # called after each
+    stop_fn: str | None = None  # asked after each whether the worker shall stop
     registered: bool = False  # also run functions that are registered at run time
     reload: bool = False  # replace executors when a file they imported changes (development)
+
+    @property
+    def hooks(self) -> dict[str, str]:
+        """The hooks that there are, by the names that they have in `Hooks`."""
+        named = {"before_fn": self.before_fn, "after_fn": self.after_fn, "stop_fn": self.stop_fn}
+        return {name: path for name, path in named.items() if path is not None}
 
     def __post_init__(self) -> None:
         for queue in self.queues:

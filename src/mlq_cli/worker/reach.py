@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Reach:
     """Serves all jobs of one executor; any thread of them may call."""
 
-    def __init__(self, profile: Mapping[str, Any] | None, voice: Voice) -> None:
-        """`profile`: as `model/carried.py` packs it; None: jobs have no namespace to reach."""
+    def __init__(self, profile: Mapping[str, Any] | None, voice: Voice, opened: MLQ | None = None) -> None:
+        """`profile`: as `model/carried.py` packs it; None: jobs have no namespace to reach, unless by `opened`."""
         self._profile = profile
         self._voice = voice
         self._pid = os.getpid()
-        self._opened: MLQ | None = None
+        self._opened = opened
         self._serials = count(1)
 
     def _mlq(self) -> MLQ:
@@ -73,7 +73,7 @@ class Reach:
 
     def block_until_result(self, job: Job, job_id: str, timeout: float | None) -> Any:
         """Wait for another job and return its result; meanwhile the worker lets a stand-in run others."""
-        _refuse_loop()
+        refuse_loop()
         if os.getpid() != self._pid:
             raise Misuse(
                 "a process that the listener has forked cannot block", hint="wait in the one that runs the job"
@@ -118,7 +118,7 @@ class Block:
                 self._waits.over(self._job.id, self._job.token, self._serial)
 
 
-def _refuse_loop() -> None:
+def refuse_loop() -> None:
     """Raise Misuse on the thread of an event loop: everything on it would wait too."""
     if (asyncio := sys.modules.get("asyncio")) is None:
         return

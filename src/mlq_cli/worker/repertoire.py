@@ -10,10 +10,11 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlq_cli.model.call import CONTEXT, Call, lacks_context
+from mlq_cli.model.call import CONTEXT, Call, importable_path, lacks_context
 from mlq_cli.model.errors import Misuse
 from mlq_cli.worker.listeners import Listener, choose, find, is_async, listener_of
 
@@ -97,6 +98,22 @@ class Repertoire:
         function = find(path)
         self.listeners.append(listener_of(function, path))
         self._callees[path] = callee_of(path, function)
+
+    def add(self, function: Callable[..., Any]) -> None:
+        """Add a function of this process: to listen, if it can, and for calls by its path. Raises Misuse."""
+        path = importable_path(function)
+        try:
+            self.listeners.append(listener_of(function, path or ""))
+        except Misuse:
+            if path is None:
+                raise
+        if path is not None:
+            self._callees[path] = callee_of(path, function)
+
+    def add_bound(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Add a listener that gets the message after these arguments. Raises Misuse."""
+        bound = partial(function, *args, **kwargs) if args or kwargs else function
+        self.listeners.append(listener_of(bound, importable_path(function) or "", getattr(function, "__name__", None)))
 
     def allow(self, told: str) -> None:
         """Let messages call `package.module:function`, or all functions of `package.module`. Raises Misuse."""

@@ -33,6 +33,7 @@ class Staff:
         self.ever_ready = False  # whether any executor could ever start
         self.cannot_start: Misuse | None = None
         self.on_hire: Callable[[Executor], None] = lambda executor: None
+        self.on_enough: Callable[[], None] = lambda: None  # a hook of the user's has said that it is time to stop
 
     def able(self) -> list[Executor]:
         """Return the executors that take jobs."""

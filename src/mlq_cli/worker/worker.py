@@ -97,6 +97,7 @@ class Worker:
         for lane in lanes:
             lane.staff.on_hire = partial(self._ears.hired, lane)
             lane.on_leave = self._ears.left
+            lane.staff.on_enough = self._enough
 
     # --- from outside ----------------------------------------------------------------------------------------------
     def stop(self) -> None:
@@ -109,6 +110,12 @@ class Worker:
             self._wake_up.send(b"!")
         except OSError:
             pass
+
+    def _enough(self) -> None:
+        """A hook of the user's says that it is time to stop."""
+        if self._stop_at is None:
+            log.info("a hook says that it is time to stop")
+            self.stop()
 
     def run(self) -> None:
         """Work until told to stop, or in a burst until nothing is left. Raises MlqError when it cannot start."""
