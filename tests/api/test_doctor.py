@@ -48,6 +48,24 @@ def test_jobs_that_no_worker_serves_are_told_until_one_does(mlq: MLQ) -> None:
     assert told(mlq) == {}
 
 
+def test_functions_that_no_living_worker_has_are_told(mlq: MLQ) -> None:
+    def able(*functions: str) -> None:
+        about = {"queues": "default gpu"}
+        mlq.store.ask(mlq.store.heartbeat("w", [], rules=Rules(), life=30.0, about=about, functions=functions))
+
+    for functions in (["resize"], ["resize"], ["pkg.mod:train"], ["here", "there"], None):
+        mlq.post("x", functions=functions)
+    mlq.post("x", functions=["classify"], queue="gpu")
+    mlq.post("x", functions=["resize"], queue="nobody.serves.this")
+    able("there", "pkg.mod:")
+    found = told(mlq)
+    assert found["unable"].count == 4 and found["unable"].level is Level.WARNING
+    assert set(found["unable"].examples) == {"resize (2)", "classify (1)", "any listener (1)"}
+    assert found["unserved"].count == 1
+    able("resize", "classify", "*")
+    assert set(told(mlq)) == {"unserved"}
+
+
 def test_paused_jobs_are_told_as_such(mlq: MLQ) -> None:
     mlq.pause("default")
     assert told(mlq) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from mlq_cli import MLQ, JobFailed, Misuse, Refused
 from mlq_cli.model.carried import carried, profile_of
 from mlq_cli.model.errors import DataNotFound
 from mlq_cli.model.settings import SETTINGS
+from mlq_cli.store.redis import signing_secret
+from mlq_cli.store.redis.embedded import EmbeddedEndpoint
 from tests_support import wait_until
 
 
@@ -68,6 +71,7 @@ def test_a_thread_that_blocks_is_told_when_its_job_was_canceled(mlq: MLQ) -> Non
     assert isinstance(told[0], Refused) and "it was canceled, or given back" in str(told[0])
 
 
+@pytest.mark.minutes
 def test_stand_ins_in_this_process_are_threads_that_leave(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlq_cli.worker import standins
 
@@ -148,3 +152,20 @@ def test_a_profile_is_carried_whole_but_for_its_secret() -> None:
         for name in key.split("."):
             one, other = getattr(one, name), getattr(other, name)
         assert one == other and type(one) is type(other), key
+
+
+def test_jobs_reach_a_private_server_and_not_its_key(short_folder: Path) -> None:
+    data = short_folder / "a folder"
+    endpoint = EmbeddedEndpoint(data=str(data))
+    try:
+        with MLQ.from_profile(redis_data=str(data)) as mlq:
+            assert signing_secret(mlq.profile)
+
+            def reach(msg: Any, ctx: Any) -> Any:
+                profile = ctx._voice.reach._mlq().profile
+                return [ctx.fetch_data(ctx.store_data(msg)), signing_secret(profile)]
+
+            mlq.create_listener(reach)
+            assert mlq.wait(mlq.post("word"), 20) == ["word", None]
+    finally:
+        endpoint.stop()

@@ -119,7 +119,7 @@ OF_NESTING = (
         "loop-block",
         "an event loop cannot be blocked",
         NESTING + "test_an_event_loop_cannot_be_blocked",
-        (f"{WORKER}/reach.py", "        _refuse_loop()\n", ""),
+        (f"{WORKER}/reach.py", "        refuse_loop()\n", ""),
     ),
     mutant(
         "secret-withheld",

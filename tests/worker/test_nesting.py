@@ -26,6 +26,7 @@ def test_a_job_that_posts_another_and_blocks_on_it_finishes(mlq: MLQ, start_work
     assert not blocks(mlq, job_id)
 
 
+@pytest.mark.minutes
 def test_ten_deep_takes_ten_stand_ins(mlq: MLQ, start_worker: Any) -> None:
     start_worker("nesting:nest")
     assert sorted(map(int, mlq.wait(mlq.post(10), 60))) == list(range(11))
@@ -38,6 +39,7 @@ def test_ten_jobs_of_ten_deep_each_run_depth_first(mlq: MLQ, start_worker: Any) 
     assert max(numbers) < 30, "a hundred jobs blocked, and those that were waited for came first"
 
 
+@pytest.mark.minutes
 def test_with_two_executors_it_is_the_same(mlq: MLQ, start_worker: Any) -> None:
     roots = mlq.post_many([5] * 6)
     start_worker("nesting:nest", executors=2)
@@ -51,6 +53,7 @@ def test_a_job_may_block_on_one_of_another_queue_and_function(mlq: MLQ, start_wo
     assert mlq.wait(job_id, 20) == ["parent", ["child", 7]]
 
 
+@pytest.mark.minutes
 def test_a_job_may_block_on_one_that_was_claimed_together_with_it(mlq: MLQ, start_worker: Any) -> None:
     """The one that is waited for is in the same slice, or in the line, behind the one that waits."""
     mlq.post_many([0] * 300, functions=["executor"])
@@ -110,6 +113,7 @@ def test_a_job_may_wait_for_several_at_a_time(mlq: MLQ, start_worker: Any) -> No
     assert mlq.wait(job_id, 20) == ["1", "1"]
 
 
+@pytest.mark.minutes
 def test_async_jobs_wait_in_threads_however_many(mlq: MLQ, start_worker: Any) -> None:
     """More of them than an executor has places, and than asyncio has threads by default."""
     roots = mlq.post_many([10] * 12)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Generic, TypeVar
 
 from mlq_cli.cli.jsonable import dumps, instant
+from mlq_cli.model.call import Call
 from mlq_cli.model.durations import show_duration
 from mlq_cli.model.errors import MlqError
 
@@ -142,7 +143,7 @@ def cell(value: object, *, for_person: bool) -> str:
             return show_duration(value)
         case bool():
             return "yes" if value else "no"
-        case str():
+        case str() | Call():
             return str(value)
         case float() if for_person:
             return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -24,4 +24,4 @@ def diagnose(
         yield finding
         unusable |= finding.name == "wrong-type"
     if not unusable:  # or counting the jobs would fail
-        yield from examine_operation(opened.counts(), opened.workers())
+        yield from examine_operation(opened.counts(), opened.workers(), opened.unable())

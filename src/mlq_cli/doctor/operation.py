@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from mlq_cli.model.finding import NAMESPACE, Finding, Level
@@ -26,11 +27,23 @@ CASES: Mapping[str, _Case] = {
         "{} jobs wait in queues that no living worker serves",
         "mlq worker --queue NAME --fn pkg.mod:func serves one; mlq workers shows who is alive",
     ),
+    "unable": _Case(
+        Level.WARNING,
+        "1 job asks for a function that no living worker has",
+        "{} jobs ask for functions that no living worker has",
+        "mlq worker --fn pkg.mod:func, or --calls pkg.mod, has one; after some tries such a job is dead",
+    ),
     "paused": _Case(
         Level.WARNING,
         "1 job waits in a paused queue",
         "{} jobs wait in paused queues",
         "mlq queue resume NAME hands them out again",
+    ),
+    "leaving": _Case(
+        Level.WARNING,
+        "1 job is on its way to another queue, and runs in neither until it has arrived",
+        "{} jobs are on their way to another queue, and run in neither until they have arrived",
+        "unless a move goes on right now it was cut off: the same mlq queue move again sees them off",
     ),
     "dead-callbacks": _Case(
         Level.WARNING,
@@ -53,8 +66,15 @@ CASES: Mapping[str, _Case] = {
 }
 
 
-def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
-    """Yield who is alive, and what waits. `workers`: what the living ones say of themselves."""
+def examine_operation(
+    counts: Sequence[QueueCounts],
+    workers: Sequence[Mapping[str, str]],
+    unable: Mapping[str, Mapping[str, int]],
+) -> Iterator[Finding]:
+    """Yield who is alive, and what waits.
+
+    `workers`: what the living ones say of themselves; `unable`: by queue, the functions that jobs ask for and none has.
+    """
     if workers:
         yield Finding(NAMESPACE, "workers", Level.OK, f"{len(workers)} worker{'s' * (len(workers) > 1)} alive")
     else:
@@ -65,9 +85,11 @@ def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[s
     queued = {each.queue: each.states[State.QUEUED] for each in counts}
     paused = {each.queue for each in counts if each.paused}
     dead = {each.queue: each.states[State.DEAD] for each in counts}
-    numbers = {
+    numbers: dict[str, Mapping[str, int]] = {
         "unserved": {queue: jobs for queue, jobs in queued.items() if queue not in served | paused},
+        "unable": _functions(unable, served - paused),
         "paused": {queue: jobs for queue, jobs in queued.items() if queue in paused},
+        "leaving": {each.queue: each.states[State.BLOCKED] for each in counts},
         "dead-callbacks": {CALLBACKS: dead.pop(CALLBACKS, 0)},
         "dead": dead,
         "refused": {each.queue: int(each.stats.get("refused", 0)) for each in counts},
@@ -77,6 +99,15 @@ def examine_operation(counts: Sequence[QueueCounts], workers: Sequence[Mapping[s
         if total:
             what = case.one if total == 1 else case.many.format(f"{total:,}")
             yield Finding(NAMESPACE, name, case.level, what, case.advice, total, _most(numbers[name]))
+
+
+def _functions(unable: Mapping[str, Mapping[str, int]], served: Set[str]) -> dict[str, int]:
+    """Return how many jobs ask for each function, in queues that are served."""
+    total: Counter[str] = Counter()
+    for queue in served & unable.keys():
+        for name, jobs in unable[queue].items():
+            total["any listener" if name == "*" else name] += jobs
+    return total
 
 
 def _most(numbers: Mapping[str, int]) -> tuple[str, ...]:

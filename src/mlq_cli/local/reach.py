@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlq_cli.model.errors import WaitTimeout
 from mlq_cli.model.generation import enter
 from mlq_cli.worker.context import Job
-from mlq_cli.worker.reach import _refuse_loop as refuse_loop
+from mlq_cli.worker.reach import refuse_loop
 
 if TYPE_CHECKING:
     from mlq_cli.local.local import Local

@@ -7,6 +7,7 @@ and is harmless to send again when its answer was lost.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -290,6 +291,12 @@ class Store(Protocol):
         """Return for how many seconds the job that waits longest does so, of each queue in which one waits.
 
         It waits since it was posted, due or given back. Of very many priorities some are not looked at.
+        """
+
+    def unable(self) -> dict[str, Counter[str]]:
+        """Return how many queued jobs ask for functions that no living worker has, by queue and function.
+
+        `*` stands for a job that names none. Only the first thousand jobs of each queue are looked at.
         """
 
     def workers(self) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from mlq_cli.model import errors
 from mlq_cli.model.errors import Misuse, MlqError
 from mlq_cli.model.values import pack, unpack
 from mlq_cli.worker.context import Job, Voice
-from mlq_cli.worker.reach import _refuse_loop as refuse_loop
+from mlq_cli.worker.reach import refuse_loop
 
 
 class Asking:

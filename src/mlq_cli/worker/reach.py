@@ -73,7 +73,7 @@ class Reach:
 
     def block_until_result(self, job: Job, job_id: str, timeout: float | None) -> Any:
         """Wait for another job and return its result; meanwhile the worker lets a stand-in run others."""
-        _refuse_loop()
+        refuse_loop()
         if os.getpid() != self._pid:
             raise Misuse(
                 "a process that the listener has forked cannot block", hint="wait in the one that runs the job"
@@ -118,7 +118,7 @@ class Block:
                 self._waits.over(self._job.id, self._job.token, self._serial)
 
 
-def _refuse_loop() -> None:
+def refuse_loop() -> None:
     """Raise Misuse on the thread of an event loop: everything on it would wait too."""
     if (asyncio := sys.modules.get("asyncio")) is None:
         return

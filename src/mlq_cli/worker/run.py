@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mlq_cli.model.callback_policy import policy_of
 from mlq_cli.model.carried import carried
@@ -171,13 +172,13 @@ def executor_settings(
 
 
 def _led(profile: Profile) -> Profile:
-    """Return a profile that leads to the private server, if to that, also where the environment is another one."""
+    """Return a profile with the address of the private server, if it means that: its key is not for executors."""
     if profile.redis_url() is not None:
         return profile
     from mlq_cli.store.redis import endpoint_of
 
-    folder = endpoint_of(profile).data
-    return profile if folder is None else replace(profile, redis=replace(profile.redis, data=str(folder.path)))
+    path = endpoint_of(profile).address.removeprefix("unix://")
+    return replace(profile, redis=replace(profile.redis, url=f"unix://{quote(path)}"))
 
 
 def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:

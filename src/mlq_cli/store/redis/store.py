@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,6 +187,12 @@ class RedisStore(Verbs):
     def oldest_waiting(self) -> dict[str, float]:
         """Return for how many seconds the job that waits longest does so, of each queue in which one waits."""
         return oldest_waiting(self._read, self.namespace, self.queues())
+
+    def unable(self) -> dict[str, Counter[str]]:
+        """Return how many queued jobs ask for functions that no living worker has, by queue and function."""
+        from mlq_cli.store.redis.asked import unable
+
+        return unable(self._read, self.namespace, self.queues())
 
     def workers(self) -> list[dict[str, str]]:
         """Return what living workers say of themselves."""
