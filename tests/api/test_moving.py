@@ -146,6 +146,8 @@ def test_a_move_that_broke_off_goes_nowhere_else_until_it_is_done_or_undone(mlq:
     here = mlq.store.moving()
     begun = here.embark("default", there.store.moving().site("default").id, "queue default elsewhere")
     assert len(here.depart("default", begun.epoch, 4, [], more=True).jobs) == 4
+    (told,) = [finding for finding in mlq.doctor() if finding.name == "leaving"]
+    assert told.count == 4 and told.examples == ("default (4)",) and "move again" in told.advice
     with pytest.raises(Refused, match="4 jobs of queue default are on their way to queue default elsewhere"):
         mlq.move_queue("default", there, "other")
     assert mlq.undo_move("default") == 4 and mlq.counts()[0].states[State.QUEUED] == 10

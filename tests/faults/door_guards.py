@@ -38,6 +38,44 @@ OF_THE_DOOR = (
         (f"{DOOR}/door.py", "if length is not None and int(length) > most:", "if False:"),
     ),
     mutant(
+        "door-octets",
+        "bytes are read only where functions come in",
+        CALLERS + "test_bytes_change_something_only_where_functions_come_in",
+        (f"{DOOR}/door.py", "octets=path == FUNCTIONS)", "octets=True)"),
+    ),
+    mutant(
+        "door-function",
+        "a function that is too large is refused before it is read",
+        CALLERS + "test_a_function_has_a_limit_of_its_own_within_that_of_all_bodies",
+        (f"{DOOR}/door.py", "if path == FUNCTIONS else self.body", "if False else self.body"),
+    ),
+    mutant(
+        "function-signed",
+        "a function that nobody has signed is not taken unless that was asked for",
+        "http/api/test_functions.py::test_what_others_have_signed_or_nobody_is_refused",
+        ("mlq_cli/http/routes/functions.py", "if not served(request).unsigned or FORWARDED in", "if FORWARDED in"),
+    ),
+    mutant(
+        "function-proxy",
+        "what a proxy passes on is not taken unsigned",
+        "http/api/test_functions.py::test_what_a_proxy_passes_on_is_not_taken_unsigned",
+        (
+            "mlq_cli/http/routes/functions.py",
+            'if not served(request).unsigned or FORWARDED in read_head(request.scope["headers"]):',
+            "if not served(request).unsigned:",
+        ),
+    ),
+    mutant(
+        "function-alone",
+        "unsigned functions are taken by no server that others reach",
+        "http/test_serve.py::test_unsigned_functions_are_taken_by_nobody_but_this_machine",
+        (
+            "mlq_cli/cli/serve.py",
+            "                _check_alone(mlq, local=listening.local)\n",
+            "                pass\n",
+        ),
+    ),
+    mutant(
         "door-token",
         "an id of a token without its secret opens nothing",
         CALLERS + "test_a_token_has_its_role_and_nothing_else_is_one",

@@ -452,6 +452,70 @@ EXTRA = (
         ),
     ),
     mutant(
+        "move-hold",
+        "what is on its way to another queue is taken by no worker",
+        "store/test_moving.py::test_what_is_held_is_taken_by_no_worker_and_given_back_by_no_sweep",
+        (f"{LUA}/depart.lua", "enter(job.id, queue, BLOCKED, 0,", "enter(job.id, queue, QUEUED, 0,"),
+    ),
+    mutant(
+        "move-cancel",
+        "what may run elsewhere already is not canceled here",
+        "store/test_moving.py::test_a_job_that_is_on_its_way_cannot_be_canceled_and_one_that_stays_can",
+        (f"{LUA}/cancel.lua", "  elseif job.state == BLOCKED and redis.call(", "  elseif false and redis.call("),
+    ),
+    mutant(
+        "move-once",
+        "what has arrived is known when it is sent again, though it ran and was forgotten since",
+        "store/test_moving.py::test_what_has_arrived_does_so_once_even_if_it_ran_and_was_forgotten_since",
+        (f"{LUA}/arrive.lua", "      came[id] = true", "      came[id] = nil"),
+    ),
+    mutant(
+        "move-known",
+        "what came is known until nothing of it can be held any more",
+        "store/test_moving.py::test_what_came_before_is_known_until_nothing_of_it_is_held",
+        (f"{LUA}/arrive.lua", "    kept_ids = ids\n", "    kept_ids = {}\n"),
+    ),
+    mutant(
+        "move-late-there",
+        "a mover that wakes up late brings in nothing",
+        "store/test_moving.py::test_who_wakes_up_late_is_refused_on_both_sides",
+        (f"{LUA}/arrive.lua", "  if epoch > args.epoch then", "  if false then"),
+    ),
+    mutant(
+        "move-late-here",
+        "a mover that wakes up late takes nothing away",
+        "store/test_moving.py::test_who_wakes_up_late_is_refused_on_both_sides",
+        (
+            f"{LUA}/depart.lua",
+            "if tonumber(redis.call('HGET', leaving_key, queue .. ':epoch')) ~= args.epoch then",
+            "if false then",
+        ),
+    ),
+    mutant(
+        "move-elsewhere",
+        "what is held for one destination does not go to another",
+        "store/test_moving.py::test_jobs_that_are_held_for_one_place_do_not_go_to_another",
+        (f"{LUA}/embark.lua", "elseif held > 0 and before[1] ~= args.to then", "elseif false then"),
+    ),
+    mutant(
+        "move-first",
+        "a job is forgotten at the source only when it has arrived",
+        "api/test_moving.py::test_a_destination_without_room_sends_back_what_it_did_not_take",
+        (
+            "mlq_cli/moving.py",
+            "                arrived = self._arrive(step.jobs, fresh=step.fresh)\n",
+            "                arrived = [job.id for job in step.jobs]\n"
+            "                self._depart(0, arrived, more=False)\n"
+            "                self._arrive(step.jobs, fresh=step.fresh)\n",
+        ),
+    ),
+    mutant(
+        "copy-once",
+        "a copy that was made is known when the queue is copied again",
+        "api/test_moving.py::test_copying_again_adds_what_is_not_there_yet",
+        (f"{LUA}/arrive.lua", "    elseif there and there[2] == origin then", "    elseif false then"),
+    ),
+    mutant(
         "stop-words",
         "words to stop outlast what is taken back",
         "worker/test_line.py::test_words_to_stop_outlast_what_is_taken_back_until_all_have_gone",

@@ -39,6 +39,12 @@ CASES: Mapping[str, _Case] = {
         "{} jobs wait in paused queues",
         "mlq queue resume NAME hands them out again",
     ),
+    "leaving": _Case(
+        Level.WARNING,
+        "1 job is on its way to another queue, and runs in neither until it has arrived",
+        "{} jobs are on their way to another queue, and run in neither until they have arrived",
+        "unless a move goes on right now it was cut off: the same mlq queue move again sees them off",
+    ),
     "dead-callbacks": _Case(
         Level.WARNING,
         "1 callback could not be delivered",
@@ -83,6 +89,7 @@ def examine_operation(
         "unserved": {queue: jobs for queue, jobs in queued.items() if queue not in served | paused},
         "unable": _functions(unable, served - paused),
         "paused": {queue: jobs for queue, jobs in queued.items() if queue in paused},
+        "leaving": {each.queue: each.states[State.BLOCKED] for each in counts},
         "dead-callbacks": {CALLBACKS: dead.pop(CALLBACKS, 0)},
         "dead": dead,
         "refused": {each.queue: int(each.stats.get("refused", 0)) for each in counts},

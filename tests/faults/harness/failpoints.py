@@ -139,5 +139,5 @@ def place_of(call: Call[Any]) -> str:
     """Return the name of a call's failpoint: its verb, and of a claim the lane that it is for."""
     if call.verb != "claim":
         return call.verb
-    lane: str = msgpack.unpackb(call.args[0])["lane"]
+    lane: str = msgpack.unpackb(call.args[0], raw=True)[b"lane"].decode()
     return f"claim/{lane.rpartition(':')[2]}"

@@ -263,7 +263,7 @@ def test_a_server_that_takes_unsigned_functions_says_so_in_red_on_every_view(
         page = open_tab(width=width, color_scheme=scheme).go("#/")
         for view in VIEWS:
             page.goto(f"{served.url}{view}")
-            alarm = page.get_by_role("alert")
+            alarm = page.locator("#alarm")
             expect(alarm).to_contain_text("functions that nobody has signed")
             red, green, blue = alarm.evaluate("e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number)")
             assert red > 2 * max(green, blue)
