@@ -97,6 +97,12 @@ def test_there_is_an_end_to_how_many_there_are(mlq: MLQ, kept: Functions) -> Non
     assert kept.remove("f2") and kept.register("one-more", kept.clock(), b"x")
 
 
+def test_a_change_before_all_time_is_none(mlq: MLQ) -> None:
+    for score in ("-7", "-inf"):
+        raw(mlq, "ZADD", layout.CHANGES(mlq.namespace), score, f"strange{score}")
+    assert told(mlq) == Changes([], 0), "else whoever asks until nothing is new would ask for ever"
+
+
 def test_what_somebody_has_broken_is_as_good_as_nothing_for_workers(mlq: MLQ, kept: Functions) -> None:
     kept.register("f", kept.clock(), b"x")
     for score in ("inf", "-inf", "-7", "1.5"):
