@@ -20,8 +20,12 @@ from mlq_cli.model.generation import next_generation
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.rules import rules_of
 from mlq_cli.store.redis.connect import UrlEndpoint, Wire
+from mlq_cli.worker import consuming
 from mlq_cli.worker.consuming import Consuming
 from mlq_cli.worker.fence import boot_time
+from mlq_cli.worker.keeper import Keeper
+from mlq_cli.worker.outage import Outage
+from mlq_cli.worker.outbox import Outbox
 from tests_support import wait_until
 
 
@@ -354,3 +358,40 @@ def test_a_redis_that_is_not_there_is_told_at_once() -> None:
 def test_options_that_make_no_sense_are_refused(mlq: MLQ, options: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         mlq.consume(**options)
+
+
+def test_what_comes_in_while_the_keeper_looks_whether_it_may_doze_wakes_it() -> None:
+    looks: list[float] = []
+
+    class Late:
+        """A stock into which something comes in the moment in which the keeper has seen that there is nothing."""
+
+        lock, begun_at, held, under_way = threading.Lock(), None, dict[str, str](), False
+        outbox = Outbox()
+
+        def beat(self) -> float:
+            return 60.0
+
+        @property
+        def unbegun(self) -> list[int]:
+            looks.append(time.monotonic())
+            if keeper.dozing:  # as the loop does it
+                keeper.wake()
+            return []
+
+    stock: Any = Late()
+    keeper = Keeper(stock, Outage())
+    keeper.start()
+    wait_until(lambda: len(looks) > 1, seconds=5)
+    with stock.lock:
+        keeper.close()
+
+
+def test_a_name_that_another_thread_has_just_taken_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(list[tuple[int, str]]):
+        def __bool__(self) -> bool:
+            return True
+
+    monkeypatch.setattr(consuming, "_free_names", Late([(os.getpid(), "one"), (os.getpid() + 1, "of-another")]))
+    assert consuming._take_name(os.getpid()) == "one"
+    assert consuming._take_name(os.getpid()).startswith("consume-")

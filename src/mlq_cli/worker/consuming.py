@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Token
 from math import inf
 from typing import Any
@@ -313,8 +314,9 @@ def _answers(error: MlqError) -> bool:
 
 
 def _take_name(pid: int) -> str:
-    while _free_names:
-        owner, name = _free_names.pop()
-        if owner == pid:  # not one of a process that we are a fork of
-            return name
+    with suppress(IndexError):  # there is none, or another thread has just taken the last one
+        while True:
+            owner, name = _free_names.pop()
+            if owner == pid:  # not one of a process that we are a fork of
+                return name
     return f"consume-{worker_name()}"

@@ -59,6 +59,7 @@ class Keeper:
                 self._look(time.monotonic())
             if self.last is not None:
                 return self.last()
+            self.dozing = True  # first, so that what comes in while we look wakes us
             self.dozing = not self._something()
             pause = LOOK if not self.dozing else max(LOOK, self._beat_at - time.monotonic())
             self._wake.wait(pause)
