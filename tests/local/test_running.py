@@ -6,13 +6,15 @@ import datetime as dt
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy
 import pytest
 
-from mlq_cli import MLQ, JobCanceled, JobFailed, JobNotFound, Misuse, WaitTimeout
+from mlq_cli import MLQ, JobCanceled, JobFailed, JobNotFound, Misuse, Refused, WaitTimeout
 from mlq_cli.local.local import Local
 from mlq_cli.model.errors import DataNotFound, NotCarried, TooLarge, WrongCall, WrongState
 from mlq_cli.model.job import State
@@ -285,6 +287,39 @@ def test_a_job_that_waits_for_itself_is_refused(local: Start) -> None:
         run.wait(run.post("itself"))
     with pytest.raises(JobFailed, match=r"it would wait for itself: (3 → 2 → 3|2 → 3 → 2)"):
         run.wait(run.post("the other"))
+
+
+def test_jobs_that_wait_for_each_other_in_thousands_of_ways_are_looked_through_at_once() -> None:
+    rows = 30
+    with MLQ.local(len) as run, ExitStack() as waits:
+        ids = [[run.post(""), run.post("")] for _ in range(rows)]
+        for above, below in pairwise(ids):
+            for one in above:
+                for other in below:
+                    waits.enter_context(run.book.wait_of(one, other))
+        with pytest.raises(Refused, match="60 → 1 → 3 → 5 → 7 → 9 → 11 → 13 → … → 60"):
+            waits.enter_context(run.book.wait_of(ids[-1][1], ids[0][0]))
+        waits.enter_context(run.book.wait_of(ids[0][0], ids[-1][1]))
+
+
+@pytest.mark.parametrize("wrong", [{"delay": "x"}, {"functions": 5}], ids=str)
+def test_what_a_job_posts_wrongly_is_its_own_failure(local: Start, wrong: dict[str, Any]) -> None:
+    run = local(lambda msg, ctx: ctx.post(msg, **wrong))
+    with pytest.raises(JobFailed, match="TypeError"):
+        run.wait(run.post(1), timeout=30)
+
+
+def test_a_job_that_waits_for_no_length_of_time_fails_and_waits_for_nobody(local: Start) -> None:
+    def wait(msg: Any, ctx: Any) -> Any:
+        if msg:
+            return ctx.block_until_result(ctx.post(0), timeout="soon")
+        return 0
+
+    run = local(wait)
+    with pytest.raises(JobFailed, match="TypeError"):
+        run.wait(run.post(1), timeout=30)
+    run.run()
+    assert run.book._waits == []
 
 
 def test_a_job_hears_of_the_failure_of_the_one_it_waits_for(local: Start) -> None:

@@ -25,6 +25,7 @@ from mlq_cli.worker.executor import Executor
 if TYPE_CHECKING:
     from mlq_cli.local.local import Local
 
+_VERBS = ("post", "store", "fetch", "wait")
 PATIENCE = 0.01  # seconds until an executor that did not take all of an answer is offered the rest
 
 
@@ -52,7 +53,7 @@ class Answering:
     def hear(self, executor: Executor, serial: int, job_id: str, token: str, verb: str, packed: bytes) -> None:
         """Take in a question. Raises ValueError for what is none."""
         asked = unpack(packed)
-        if not isinstance(asked, dict):
+        if not isinstance(asked, dict) or verb not in _VERBS:
             raise ValueError("not a question")
         try:
             match verb:
@@ -64,15 +65,11 @@ class Answering:
                     answer = self._local.store_data(**asked)
                 case "fetch":
                     answer = self._local.fetch_data(**asked)
-                case "wait":
-                    self._wait(executor, serial, self._job(job_id, token), asked["other"], asked["timeout"])
-                    return
                 case _:
-                    raise ValueError("an unknown question")
-        except MlqError as error:
+                    self._wait(executor, serial, self._job(job_id, token), **asked)
+                    return
+        except Exception as error:  # noqa: BLE001  what the job gave did not fit: it hears that, and goes on or fails
             self._send(executor, serial, told(error))
-        except TypeError as error:
-            raise ValueError(f"a broken question: {error}") from None
         else:
             self._send(executor, serial, [None, pack(answer)])
 
@@ -82,12 +79,12 @@ class Answering:
             raise refusal(job_id, "", "lost", ())
         return job
 
-    def _wait(self, executor: Executor, serial: int, job: Entry, other_id: str, timeout: float | None) -> None:
-        wait = self._local.book.wait_of(job.id, other_id)
-        other = wait.__enter__()  # left when the answer is sent
+    def _wait(self, executor: Executor, serial: int, job: Entry, *, other: str, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
+        wait = self._local.book.wait_of(job.id, other)
+        awaited = wait.__enter__()  # left when the answer is sent
         self._waiting.append(
-            _Waiting(executor, serial, job, job.token, other, deadline, lambda: wait.__exit__(None, None, None))
+            _Waiting(executor, serial, job, job.token, awaited, deadline, lambda: wait.__exit__(None, None, None))
         )
 
     def look_after(self, now: float) -> None:

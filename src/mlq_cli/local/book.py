@@ -97,14 +97,21 @@ class Book:
             with self.changed:
                 self._waits.remove((job_id, other_id))
 
-    def _way(self, begin: str, end: str, seen: frozenset[str] = frozenset()) -> list[str]:
+    def _way(self, begin: str, end: str) -> list[str]:
         """Return the jobs by way of which one waits for another, both included; none when it does not."""
-        if begin == end:
-            return [end]
-        ways = (
-            self._way(other, end, seen | {begin}) for job, other in self._waits if job == begin and other not in seen
-        )
-        return next(([begin, *way] for way in ways if way), [])
+        before: dict[str, str | None] = {begin: None}
+        found = [begin]
+        for at in found:  # which grows meanwhile
+            if at == end:
+                way = [at]
+                while (job := before[way[-1]]) is not None:
+                    way.append(job)
+                return way[::-1]
+            for job_id, other in self._waits:
+                if job_id == at and other not in before:
+                    before[other] = at
+                    found.append(other)
+        return []
 
     # --- out ---------------------------------------------------------------------------------------------------------
     def next(self, worker: str, token: str | None = None) -> Entry | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import queue
 import socket
@@ -99,8 +100,10 @@ class Asking:
                 self._waiting.pop(serial).put(answer)
 
 
-def told(error: MlqError) -> list[Any]:
-    """Return an error of ours as msgpack can carry it."""
+def told(error: Exception) -> list[Any]:
+    """Return an error as msgpack can carry it; one that is not ours as a TypeError or a ValueError."""
+    if not isinstance(error, MlqError):
+        return [(TypeError if isinstance(error, TypeError) else ValueError).__name__, [str(error)], None]
     match error:
         case errors.JobFailed():
             arguments = [error.job_id, error.error, error.traceback]
@@ -115,8 +118,9 @@ def told(error: MlqError) -> list[Any]:
     return [type(error).__name__, arguments, error.hint]
 
 
-def error_of(name: str, arguments: Sequence[Any], hint: str | None) -> MlqError:
+def error_of(name: str, arguments: Sequence[Any], hint: str | None) -> Exception:
     """Return the error that `told` was given."""
-    error: MlqError = getattr(errors, name)(*arguments)
-    error.hint = hint
+    error: Exception = (getattr(errors, name, None) or getattr(builtins, name))(*arguments)
+    if isinstance(error, MlqError):
+        error.hint = hint
     return error
