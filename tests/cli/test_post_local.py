@@ -68,6 +68,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": f"{tmp_path / 'spy'}:{SOURCE}",
         "SPY": str(tmp_path / "connections"),
         "HOME": str(tmp_path),
+        "MLQ_WORKER_BACKOFF": "0.01",
     }
 
 

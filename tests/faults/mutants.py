@@ -18,12 +18,14 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
+from consuming_guards import OF_LOOPS
+
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
 from guards import ASKED_FOR, EXTRA, SOURCE, Mutant
 from nesting_guards import OF_NESTING
 
-OUR_OWN = (*EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING)
+OUR_OWN = (*EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING, *OF_LOOPS)
 ROOT = SOURCE.parent
 SECONDS = 60  # that one test may take
 #: What says that the mutant is broken, rather than unguarded.

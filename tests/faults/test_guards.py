@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from consuming_guards import OF_LOOPS
 
 from door_guards import OF_THE_DOOR
 from function_guards import OF_FUNCTIONS
@@ -15,7 +16,7 @@ from nesting_guards import OF_NESTING
 TESTS = Path(__file__).parents[1]
 
 
-EVERY = [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING]
+EVERY = [*ASKED_FOR, *EXTRA, *OF_THE_DOOR, *OF_FUNCTIONS, *OF_NESTING, *OF_LOOPS]
 
 
 @pytest.mark.parametrize("mutant", EVERY, ids=lambda mutant: mutant.name)

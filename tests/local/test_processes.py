@@ -18,7 +18,8 @@ from tests_support import alive, wait_until
 
 
 def test_a_crash_is_the_end_of_its_job_alone() -> None:
-    with MLQ.local(lambda msg: os._exit(3) if msg == 2 else msg, parallel=2) as run:
+    profile = MLQ.from_profile(worker_backoff=0.01).profile
+    with MLQ.local(lambda msg: os._exit(3) if msg == 2 else msg, parallel=2, profile=profile) as run:
         records = list(run.records(range(5)))
     assert [record["state"] for record in records].count(State.SUCCEEDED) == 4
     assert records[2]["state"] is State.DEAD and records[2]["crashes"] == 3

@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from mlq_cli import MLQ
 from mypkg.tasks import average
+
+from mlq_cli import MLQ
 
 with MLQ() as mlq:
     job_id = mlq.post_call(partial(average, [1, 2, 6], digits=1))

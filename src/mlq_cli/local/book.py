@@ -111,14 +111,10 @@ class Book:
         """Return the next job, its attempt begun under this token or one of its own; None when none is due."""
         with self.changed:
             now = time.time()
-            while self._scheduled and (entry := self._scheduled[0][2]):
-                if entry.state is not State.SCHEDULED or entry.due_at != self._scheduled[0][0]:
-                    heappop(self._scheduled)
-                elif entry.due_at <= now or not (self._patient or self._waiting()):
-                    heappop(self._scheduled)
-                    self._queue(entry)
-                else:
-                    break
+            self._pass_over()
+            while self._scheduled and (self._scheduled[0][0] <= now or not (self._patient or self._waiting())):
+                self._queue(heappop(self._scheduled)[2])
+                self._pass_over()
             while self._queued:
                 entry = heappop(self._queued)[3]
                 if entry.state is State.QUEUED:
@@ -147,8 +143,18 @@ class Book:
         with self.changed:
             if self._waiting():
                 return 0.0
-            times = [due for due, _, entry in self._scheduled if entry.state is State.SCHEDULED]
-            return None if not times else max(0.0, min(times) - time.time()) if self._patient else 0.0
+            self._pass_over()
+            if not self._scheduled:
+                return None
+            return max(0.0, self._scheduled[0][0] - time.time()) if self._patient else 0.0
+
+    def _pass_over(self) -> None:
+        """Forget the places of jobs that are scheduled no more, or for another time, as far as they come first."""
+        while self._scheduled:
+            due, _, entry = self._scheduled[0]
+            if entry.state is State.SCHEDULED and entry.due_at == due:
+                return
+            heappop(self._scheduled)
 
     # --- what becomes of attempts ------------------------------------------------------------------------------------
     def running(self, job_id: str, token: str) -> Entry | None:

@@ -236,7 +236,7 @@ class Local(Looking):
     def _options(self, callback: str | None, functions: Sequence[str] | None, options: dict[str, Any]) -> PostOptions:
         if callback is not None and not self._callbacks:
             raise Misuse("a local run calls no URL", hint="call it yourself, or post to a queue")
-        options.pop("parallel", None)
+        options.pop("parallel", None)  # of `MLQ.post_many`: who makes the messages, which is always this process here
         unknown = options.keys() - {"queue", "priority", "delay", "at", "retries", "timeout"}
         if unknown:
             raise Misuse(f"a local run knows no {sorted(unknown)[0]!r}", hint="see the options of MLQ.post")

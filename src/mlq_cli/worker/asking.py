@@ -26,8 +26,10 @@ from mlq_cli.worker.reach import refuse_loop
 class Asking:
     """Serves all jobs of one executor; any thread of them may call."""
 
-    def __init__(self, answers: socket.socket, voice: Voice) -> None:
+    def __init__(self, answers: socket.socket, voice: Voice, limit: int | None) -> None:
+        """`limit`: bytes of a result; what is asked may be as large."""
         self._answers = answers
+        self._limit = limit
         self._voice = voice
         self._pid = os.getpid()
         self._serials = count(1)
@@ -76,9 +78,10 @@ class Asking:
     def _ask(self, job: Job | None, verb: str, **named: Any) -> Any:
         if os.getpid() != self._pid:
             raise Misuse("a process that the listener has forked cannot ask", hint="do it in the one that runs the job")
+        packed = pack(named, limit=self._limit and 2 * self._limit, what="value")
         serial, answer = next(self._serials), queue.SimpleQueue[list[Any]]()
         self._waiting[serial] = answer
-        self._voice.tell(("ask", serial, job.id if job else "", job.token if job else "", verb, pack(named)))
+        self._voice.tell(("ask", serial, job.id if job else "", job.token if job else "", verb, packed))
         with self._starting:
             if not self._reading:
                 self._reading = True

@@ -60,7 +60,7 @@ class Executing:
         self._pack = msgpack.Packer().pack
         self.reach: Reach | Asking = Reach(settings.get("profile"), self)
         if settings.get("local"):
-            self.reach = Asking(outcomes, self)
+            self.reach = Asking(outcomes, self, settings["limit"])
         self.attempts = Attempts(settings["worker"], settings["limit"], self)
         self._recycling = Recycling.of(settings)
         self._waiting: deque[tuple[int, list[Any]]] = deque()  # received and not begun, where many run at a time
