@@ -60,7 +60,7 @@ def test_a_tally_is_shown_and_set_to_zero(cli: Run, mlq: MLQ, end: End) -> None:
     titles = [column.title for column in TALLY_COLUMNS]
     assert titles == ["INSERTED", "ENQUEUED", "COMPLETED", "LEASED"]
     assert cli("queue", "list").stdout.decode().rstrip("\n").split("\t")[-4:] == ["4", "3 (75% left)", "1 (25%)", "0"]
-    assert "4\t3 (75% left)\t1 (25%)" in cli("status").stdout.decode()
+    assert cli("status").stdout.decode().rstrip("\n").endswith("\t25%")
     assert cli("queue", "rezero", "default").stderr == b"queue default counts from zero\n"
     (queue,) = [json.loads(line) for line in cli("queue", "list", "--json").stdout.splitlines()]
     assert queue["tally"] == {"inserted": 0, "enqueued": 3, "completed": 0, "leased": 0}

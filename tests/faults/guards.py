@@ -500,7 +500,7 @@ EXTRA = (
     mutant(
         "move-first",
         "a job is forgotten at the source only when it has arrived",
-        "faults/test_moving.py::test_nothing_is_lost_or_run_twice_when_a_move_breaks_off_at",
+        "api/test_moving.py::test_a_destination_without_room_sends_back_what_it_did_not_take",
         (
             "mlq_cli/moving.py",
             "                arrived = self._arrive(step.jobs, fresh=step.fresh)\n",

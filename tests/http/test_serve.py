@@ -20,11 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
+import mlq_cli
 from mlq_cli import MLQ
 from mlq_cli.model.access import Role, digest, new_key
 from tests_support import alive, wait_until
 
-SOURCE = Path(__file__).parents[2] / "src"
+SOURCE = Path(mlq_cli.__file__).parents[1]  # what is tested: perhaps a copy without one of its guards
 
 
 class Serving:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlq_cli import MLQ, JobFailed
+from mlq_cli import MLQ, JobFailed, Misuse
 
 
 def test_a_listener_runs_in_the_thread_that_waits_and_sees_what_the_caller_sees() -> None:
@@ -79,6 +79,12 @@ def test_a_job_that_takes_too_long_in_another_ones_wait_is_the_one_that_fails() 
     inner = run.get_job("2")
     assert (inner["state"], inner["failures"]) == ("queued", 0)
     run.cancel("2")
+
+
+@pytest.mark.parametrize("parallel", [0, -1, 10_000, "two"])
+def test_a_number_of_processes_that_makes_no_sense_is_refused(parallel: Any) -> None:
+    with pytest.raises(Misuse, match="out of range"):
+        MLQ.local(len, parallel=parallel)
 
 
 def test_memory_stays_constant_however_many_messages_there_are() -> None:

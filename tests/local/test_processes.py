@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import random
+import signal
 import sys
 import threading
 import time
@@ -114,3 +116,35 @@ def test_an_executor_that_cannot_start_is_told() -> None:
 
 
 JOBS = Path(__file__).parents[1] / "worker" / "importable"
+
+
+@pytest.mark.minutes
+@pytest.mark.parametrize("seed", range(3))
+def test_results_are_all_there_and_in_order_when_executors_are_killed(seed: int) -> None:
+    def job(msg: int, ctx: Any) -> Any:
+        if msg % 10 == 0:
+            time.sleep(0.01)
+        return ctx.block_until_result(ctx.post(msg + 1_000_000)) if msg % 37 == 0 else msg
+
+    chance, over = random.Random(seed), threading.Event()
+    kills: list[int] = []
+    profile = MLQ.from_profile(worker_backoff=0.001, worker_max_crashes=100).profile
+
+    def kill() -> None:
+        while not over.wait(0.3 + chance.random()):
+            ready = [each.pid for each in list(run.runner._lane.executors.values()) if each.ready and each.pid]
+            if ready:
+                kills.append(chance.choice(ready))
+                os.kill(kills[-1], signal.SIGKILL)
+
+    with MLQ.local(job, parallel=2, profile=profile) as run:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            results = list(run.results(range(1, 8001)))
+        finally:
+            over.set()
+            killer.join()
+        assert not run.failed
+    assert results == [number + 1_000_000 if number % 37 == 0 else number for number in range(1, 8001)]
+    assert len(kills) >= 3

@@ -16,6 +16,7 @@ from mlq_cli import MLQ, JobCanceled, JobFailed, JobNotFound, Misuse, WaitTimeou
 from mlq_cli.local.local import Local
 from mlq_cli.model.errors import DataNotFound, NotCarried, TooLarge, WrongCall, WrongState
 from mlq_cli.model.job import State
+from mlq_cli.worker.asking import error_of, told
 
 Start = Callable[..., Local]
 
@@ -385,3 +386,16 @@ def test_of_a_bulk_post_progress_is_told_and_ids_are_returned(local: Start) -> N
     ids = run.post_many((number for number in range(50)), total=50, progress=told.append)
     assert told == list(range(1, 51)) and list(ids) == [str(number) for number in range(1, 51)]
     assert run.get_result(ids[49]) == 98 and [record["id"] for record in run.failed] == []
+
+
+def test_every_error_of_ours_arrives_as_itself_from_the_process_that_answers() -> None:
+    made = [
+        JobFailed("7", "ValueError: no", "Traceback: there"), JobCanceled("7"), JobNotFound("7"), DataNotFound("k"),
+        WaitTimeout("too late"), Misuse("odd", hint="this way"), WrongState("7", "dead", wanted="waiting"),
+    ]  # fmt: skip
+    for error in made:
+        arrived = error_of(*told(error))
+        assert (arrived.message, arrived.hint) == (error.message, error.hint)
+        assert type(arrived) is type(error) or isinstance(error, WrongState)
+    failed = error_of(*told(made[0]))
+    assert isinstance(failed, JobFailed) and (failed.job_id, failed.traceback) == ("7", "Traceback: there")

@@ -84,6 +84,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_posted(mlq: MLQ, called
         mlq.post(partial(called.add, 1), functions=["add"])
     with pytest.raises(Misuse, match="is a class"):
         mlq.post_call(partial(called.Tool))
+    with pytest.raises(Misuse, match="cannot be the name of a function"):
+        mlq.post_call(Call("called:add\n"))
     assert mlq.job_count() == 0
 
 

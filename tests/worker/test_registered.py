@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import statistics
 import subprocess
@@ -18,10 +19,12 @@ import pytest
 
 import mlq_cli
 from mlq_cli import MLQ, JobFailed
+from mlq_cli.model.call import Call
 from mlq_cli.model.envelope import seal
 from mlq_cli.model.signing import keys_of, new_secret
 from mlq_cli.shipping import python_version
 from mlq_cli.store.redis import layout
+from mlq_cli.worker.own import BY_VALUE
 from tests_support import wait_until
 
 SECRET = new_secret()
@@ -226,6 +229,24 @@ def test_what_is_forged_in_redis_is_refused_and_everything_else_goes_on(mlq: MLQ
     assert sound["python"] and not any(sound[name] for name in ("unsigned", "foreign", "elsewhere", "good", "damaged"))
 
 
+def test_a_message_with_a_pickle_in_it_is_never_unpickled(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
+    """Local runs send functions to their own children as such calls; what comes by Redis may hold no code."""
+    trace = tmp_path / "unpickled"
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return open, (str(trace), "w")
+
+    bomb = pickle.dumps(Bomb())
+    start_worker("jobs:echo", **OPEN, calls=["jobs"])
+    with pytest.raises(JobFailed, match="no worker has the function"):
+        mlq.wait(mlq.post(Call(BY_VALUE, (bomb,), {})), 30)
+    assert mlq.wait(mlq.post(bomb), 20) == bomb and not trace.exists()
+    with pytest.raises(JobFailed, match="no worker has the function"):
+        mlq.wait(mlq.post(Call("os:system", (f"touch {trace}",), {})), 30)
+    assert not trace.exists()
+
+
 def test_a_function_whose_module_is_missing_is_told_of_and_the_executor_lives(
     mlq: MLQ, start_worker: Any, folder: Path
 ) -> None:
@@ -287,6 +308,15 @@ def test_an_executor_of_async_functions_takes_functions_up_beside_its_jobs(mlq: 
     mlq.register_function(shipped)
     taken(worker, "shipped")
     assert call(mlq, "shipped", "an") == "an async" and mlq.wait(long, 20) == 1.5
+
+
+def test_a_registered_function_that_waits_for_itself_has_stand_ins_that_know_it(mlq: MLQ, start_worker: Any) -> None:
+    def nested(msg: Any, ctx: Any) -> Any:
+        return ctx.block_until_result(ctx.post(msg - 1, functions=["nested"]), 30) + 1 if msg else 0
+
+    start_worker(**OPEN)
+    mlq.register_function(nested)
+    assert call(mlq, "nested", 4) == 4
 
 
 def test_a_new_executor_has_every_function_before_its_first_job(mlq: MLQ, start_worker: Any) -> None:

@@ -12,7 +12,7 @@ from mlq_cli.model.call import Call, importable_path, name_of, parts_of
 from mlq_cli.model.errors import Misuse
 from mlq_cli.model.generation import next_generation
 from mlq_cli.model.job import check_own_id
-from mlq_cli.model.options import PostOptions, names_of
+from mlq_cli.model.options import PostOptions, check_functions, names_of
 from mlq_cli.model.values import pack
 from mlq_cli.progress_bar import progress_bar
 
@@ -91,6 +91,7 @@ class Posting(Registering):
         if functions is not None:
             raise Misuse("a call says by itself what it runs", hint="leave functions out")
         if isinstance(given, Call):
+            check_functions((given.path,))
             return given
         function, args, kwargs = parts_of(given)
         path = importable_path(function)

@@ -29,6 +29,10 @@ def list_(common: Common) -> None:
     """List the queues with their jobs by state."""
     with common.mlq() as mlq:
         columns = [*QUEUE_COLUMNS, *TALLY_COLUMNS]
+        if common.output.terminal:  # it is for people, and has room for less: what runs is leased, for example
+            shown = (State.SCHEDULED, State.CANCELED, State.DEAD)
+            rest = [column for column in QUEUE_COLUMNS if column.title.lower() in shown]
+            columns = [QUEUE_COLUMNS[0], *TALLY_COLUMNS, *rest]
         common.output.records(mlq.counts(), columns, queue_document, empty="there are no queues yet")
 
 

@@ -22,8 +22,9 @@ app = typer.Typer()
       mlq register-fn mypkg.tasks:multiply
       mlq register-fn tasks:classify --name classify-v2
       mlq post 7 --functions multiply
-      mlq register-fn mypkg.tasks:multiply -o - | curl localhost:5001/consumer \
-        -H 'Content-Type: application/octet-stream' --data-binary @-
+      mlq register-fn mypkg.tasks:multiply -o multiply.fn
+      curl localhost:5001/consumer -H 'Content-Type: application/octet-stream' \\
+        --data-binary @multiply.fn
 
       Workers started with --registered take it up within two seconds. It travels
       with the code of its own package and of what lies beside that, signed with

@@ -41,13 +41,14 @@ _STATS_COLUMNS: list[Column[QueueCounts]] = [
 ]
 
 
-#: In the manner of python-task-queue, whose word for a job that runs is leased. RUNNING says how many these are.
+#: In the manner of python-task-queue, whose word for a job that runs is leased.
 TALLY_COLUMNS: list[Column[QueueCounts]] = [
     Column("INSERTED", lambda c: c.tally.inserted, right=True),
     Column("ENQUEUED", lambda c: _share(c.tally.enqueued, c.tally.left, "left"), right=True),
     Column("COMPLETED", lambda c: _share(c.tally.completed, c.tally.done), right=True),
     Column("LEASED", lambda c: c.tally.leased, right=True),
 ]
+_DONE: Column[QueueCounts] = Column("DONE", lambda c: _percent(c.tally.done), right=True)
 
 
 def queue_document(counts: QueueCounts) -> dict[str, Any]:
@@ -111,12 +112,7 @@ def _show(mlq: MLQ, output: Output, counts: list[QueueCounts], rates: Growth | N
         alive = [_worker_document(worker) for worker in mlq.workers()]
         output.document({"namespace": mlq.namespace, "redis": mlq.store.address, "queues": queues, "workers": alive})
         return
-    columns = [
-        *QUEUE_COLUMNS,
-        *_STATS_COLUMNS,
-        *TALLY_COLUMNS[:3],
-        *(_rate_columns(rates) if rates is not None else []),
-    ]
+    columns = [*QUEUE_COLUMNS, *_STATS_COLUMNS, _DONE, *(_rate_columns(rates) if rates is not None else [])]
     output.records(counts, columns, queue_document, empty="nothing was ever posted here")
     if trouble := _trouble(counts):
         output.say(trouble)
@@ -180,7 +176,11 @@ def _rate_columns(rates: Growth) -> list[Column[QueueCounts]]:
 
 def _share(number: int, part: float | None, what: str = "") -> str:
     """Return how many these are and what part of the inserted: `40 (80% left)`."""
-    return f"{number}" if part is None else f"{number} ({' '.join([f'{part:.0%}', what]).strip()})"
+    return f"{number}" if part is None else f"{number} ({' '.join([_percent(part), what]).strip()})"
+
+
+def _percent(part: float | None) -> str:
+    return "-" if part is None else f"{part:.0%}"
 
 
 def _mean(counts: QueueCounts, total: str, *names: str) -> object:

@@ -69,7 +69,7 @@ class Local(Looking):
         self._timeout = worker.timeout if timeout is None else timeout
         self._memory_limit = worker.memory_limit if memory_limit is None else memory_limit
         self._paths = paths
-        self._size = 0 if parallel == 1 and parallel is not True else processes(parallel)  # executors; 0: inline
+        self._size = _executors(parallel)
         self._ahead = max(1, self._size * AHEAD)
         self._progress = progress
         self._callbacks = callbacks
@@ -367,6 +367,16 @@ class Local(Looking):
     def __repr__(self) -> str:
         names = ", ".join(getattr(known, "__name__", str(known)) for known in self._functions)
         return f"<local {names or 'without a function'}: {self.book.open} open, {self.book.done} ended>"
+
+
+def _executors(parallel: int | bool) -> int:
+    """Return how many executors are meant, 0 for none: then jobs run in this process. Raises Misuse."""
+    if parallel is False or (parallel == 1 and parallel is not True):
+        return 0
+    try:
+        return processes(parallel)
+    except Misuse as error:
+        raise Misuse(f"{parallel!r} processes are out of range", hint=error.hint) from None
 
 
 def _news(entry: Entry, given: int) -> bool:

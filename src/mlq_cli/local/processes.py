@@ -18,6 +18,7 @@ from typing import Any
 from mlq_cli.local.answering import Answering
 from mlq_cli.local.book import Book
 from mlq_cli.local.entry import Entry, new_token
+from mlq_cli.model.errors import Misuse
 from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.ears import Ears
 from mlq_cli.worker.executor import Executor
@@ -124,6 +125,9 @@ class Processes:
                 self._read_outbox()
                 self._answering.look_after(time.monotonic())
                 self._claim()
+        except Misuse as error:
+            text = error.message.replace("the worker cannot start", "no executor can start")
+            self._error = Misuse(text, hint=error.hint)
         except BaseException as error:  # noqa: BLE001  raised again where somebody waits
             self._error = error
         finally:

@@ -10,6 +10,7 @@ import datetime as dt
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any
 
 import msgpack
@@ -163,7 +164,9 @@ def _call(data: bytes) -> Any:
     return msgpack.ExtType(_Ext.CALL, data)
 
 
+_first = itemgetter(0)
 _TYPE_AT = {0xD4: 1, 0xD5: 1, 0xD6: 1, 0xD7: 1, 0xD8: 1, 0xC7: 2, 0xC8: 3, 0xC9: 5}  # by the first byte of an extension
+_HEADS = frozenset(_TYPE_AT)
 _CALL_HEAD = bytes((_Ext.CALL, 0x93))  # its type, and the head of a list of three
 _LENGTH_AT = {0xD9: (1, 2), 0xDA: (1, 3)}  # of a longer text, by its first byte
 
@@ -190,7 +193,7 @@ def called_path(packed: bytes) -> str | None:
 
 def called_paths(messages: Sequence[bytes]) -> list[str | None] | None:
     """Return the path of each packed message that is a call, None where there is none among them, which is swift."""
-    if all(message[0] not in _TYPE_AT for message in messages if message):
+    if _HEADS.isdisjoint(map(_first, filter(None, messages))):
         return None
     paths = [called_path(message) for message in messages]
     return paths if any(paths) else None

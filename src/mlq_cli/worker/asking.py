@@ -108,6 +108,8 @@ def told(error: MlqError) -> list[Any]:
             arguments = [error.job_id]
         case errors.DataNotFound():
             arguments = [error.key]
+        case _ if "__init__" in vars(type(error)):  # one that makes its message of something else
+            return ["MlqError", [error.message], error.hint]
         case _:
             arguments = [error.message]
     return [type(error).__name__, arguments, error.hint]
@@ -115,9 +117,6 @@ def told(error: MlqError) -> list[Any]:
 
 def error_of(name: str, arguments: Sequence[Any], hint: str | None) -> MlqError:
     """Return the error that `told` was given."""
-    try:
-        error: MlqError = getattr(errors, name)(*arguments)
-    except (AttributeError, TypeError):  # one that is made in a way of its own
-        error = MlqError(str(arguments[0]))
+    error: MlqError = getattr(errors, name)(*arguments)
     error.hint = hint
     return error

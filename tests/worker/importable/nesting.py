@@ -152,3 +152,12 @@ def _address(array: bytearray) -> int:
     import ctypes
 
     return ctypes.addressof(ctypes.c_char.from_buffer(array))
+
+
+def tree(msg: list[int], ctx: Any) -> int:
+    """Return how many jobs there are in a tree: [levels below this one, branches of each]."""
+    levels, branches = msg
+    if levels == 0:
+        return 1
+    jobs = [ctx.post([levels - 1, branches]) for _ in range(branches)]
+    return 1 + sum(ctx.block_until_result(job) for job in jobs)

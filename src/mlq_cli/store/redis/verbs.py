@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -108,7 +109,7 @@ class Verbs:
             "max_retries": rules.max_retries,
         }
         if functions is not None:
-            named["plain"], named["functions"] = "*" in functions, _pack(list(functions))
+            named["plain"], named["functions"] = "*" in functions, _packed(tuple(functions))
         if cursors:
             named["cursors"] = cursors
         return Call("claim", [_pack(named)], read_claims)
@@ -194,6 +195,12 @@ class Verbs:
     def pause(self, queue: str, *, paused: bool) -> Call[int]:
         """Stop or go on handing out a queue's jobs; returns how many wait."""
         return Call("pause", [_pack({"queue": queue, "paused": paused})], read_number)
+
+
+@lru_cache(maxsize=16)
+def _packed(names: tuple[str, ...]) -> bytes:
+    """Return names as a script takes them that seldom looks at them."""
+    return _pack(list(names))
 
 
 def _pack(named: Any) -> bytes:

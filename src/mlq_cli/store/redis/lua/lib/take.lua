@@ -8,7 +8,7 @@ local answer = {'ok', 0, '', '', ''}
 local ids = {}
 local bytes, waited = 0, 0
 local cursors, unfinished  -- of queues in which jobs were passed over: where to go on, and whether something is behind
-local filtered = args.functions
+local filtered, selective = args.functions, args.functions and not args.plain
 local lease_until = now + us(args.lease)
 
 local function hand_out(id, queue, job)
@@ -58,17 +58,19 @@ end
 
 local function take_some(queue, room)
   local page = redis.call('ZRANGE', state_key(queue, QUEUED), 0, room - 1)
-  local found, jobs, over, seen = {}, {}, 0, 0
-  for _, id in ipairs(page) do
+  local found, jobs, n, over, seen = {}, {}, 0, 0, 0
+  for i, id in ipairs(page) do
     if bytes >= MOST_BYTES or over == HEAD then break end
     local job = read_fields(id)
-    seen = seen + 1
-    if filtered and job[STATE] and (job[FUNCTIONS] or not args.plain) and is_for_others(job[FUNCTIONS]) then
+    seen = i
+    if (job[FUNCTIONS] and filtered or selective) and job[STATE] and is_for_others(job[FUNCTIONS]) then
       over = over + 1
     else
-      job.message = job[STATE] and kept(job, MSG, msg_key(id))
-      bytes = bytes + #(job.message or '')
-      found[#found + 1], jobs[#jobs + 1] = id, job
+      local message = job[STATE] and kept(job, MSG, msg_key(id))
+      job.message = message
+      bytes = bytes + (message and #message or 0)
+      n = n + 1
+      found[n], jobs[n] = id, job
     end
   end
   if over > 0 then
