@@ -239,6 +239,7 @@ def test_what_was_canceled_or_lost_before_it_began_is_not_handed_out(mlq: MLQ) -
 
 @pytest.mark.parametrize("then", ["take", "close"])
 def test_what_a_claim_without_an_answer_has_taken_is_asked_for_again(mlq: MLQ, then: str) -> None:
+    assert mlq.pop() is None  # now Redis knows the script: otherwise nothing is done before it has been sent
     job_id = mlq.post("a")
     loop = Consuming(mlq.store, ("default",), rules_of(mlq.profile))
     with loop.stock.lock:
