@@ -68,16 +68,6 @@ OF_LOOPS = (
         (f"{WORKER}/consuming.py", "        if self.closed or self._pid != os.getpid():", "        if self.closed:"),
     ),
     mutant(
-        "loop-resend",
-        "an outcome whose answer was lost is sent again",
-        "faults/test_consuming.py::test_an_answer_that_is_lost_loses_and_doubles_nothing",
-        (
-            "mlq_cli/store/redis/talk.py",
-            "        groups = list(self._under_way)\n",
-            "        groups = list(self._under_way)[1:]\n",
-        ),
-    ),
-    mutant(
         "loop-outage",
         "outcomes are kept while Redis is away",
         "faults/test_consuming.py::test_a_loop_waits_for_redis_and_goes_on_where_it_was",
@@ -86,7 +76,7 @@ OF_LOOPS = (
     mutant(
         "loop-token",
         "a claim whose answer was lost is sent again with its token",
-        "faults/test_consuming.py::test_a_loop_waits_for_redis_and_goes_on_where_it_was",
+        "worker/test_consuming.py::test_what_a_claim_without_an_answer_has_taken_is_asked_for_again",
         (
             f"{WORKER}/stock.py",
             "            self._token = self._token or new_token()",

@@ -241,6 +241,21 @@ def test_what_was_canceled_or_lost_before_it_began_is_not_handed_out(mlq: MLQ) -
     assert states(mlq, ids) == ["queued", "canceled", "queued", "canceled", "queued"] and mlq.workers() == []
 
 
+@pytest.mark.parametrize("then", ["take", "close"])
+def test_what_a_claim_without_an_answer_has_taken_is_asked_for_again(mlq: MLQ, then: str) -> None:
+    assert mlq.pop() is None  # now Redis knows the script: otherwise nothing is done before it has been sent
+    job_id = mlq.post("a")
+    loop = Consuming(mlq.store, ("default",), rules_of(mlq.profile))
+    with loop.stock.lock:
+        loop.stock.say(1)
+        wait_until(lambda: states(mlq, [job_id]) == ["running"])
+        loop.stock.forget()  # the connection broke before the answer came
+    values = loop.take(0) if then == "take" else None
+    assert (values is not None and values[0].decode() == job_id) or then == "close"
+    loop.close()
+    assert states(mlq, [job_id]) == ["queued"] and mlq.get_job(job_id)["attempt"] == 0
+
+
 def test_nothing_is_handed_out_whose_lease_may_be_over(mlq: MLQ) -> None:
     ids = mlq.post_many(range(5))
     loop = Consuming(mlq.store, ("default",), rules_of(mlq.profile))

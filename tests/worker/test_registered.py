@@ -310,6 +310,15 @@ def test_an_executor_of_async_functions_takes_functions_up_beside_its_jobs(mlq: 
     assert call(mlq, "shipped", "an") == "an async" and mlq.wait(long, 20) == 1.5
 
 
+def test_a_registered_function_that_waits_for_itself_has_stand_ins_that_know_it(mlq: MLQ, start_worker: Any) -> None:
+    def nested(msg: Any, ctx: Any) -> Any:
+        return ctx.block_until_result(ctx.post(msg - 1, functions=["nested"]), 30) + 1 if msg else 0
+
+    start_worker(**OPEN)
+    mlq.register_function(nested)
+    assert call(mlq, "nested", 4) == 4
+
+
 def test_a_new_executor_has_every_function_before_its_first_job(mlq: MLQ, start_worker: Any) -> None:
     mlq.register_function(lambda msg: os.getpid(), "pid")
     start_worker(**OPEN, max_jobs=1)

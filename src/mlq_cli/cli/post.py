@@ -26,7 +26,7 @@ app = typer.Typer()
       mlq post @picture.png --functions classify --wait 1m
       mlq post --jsonl messages.jsonl
       make-messages | mlq post --jsonl - --parallel 4 > ids
-      mlq post --jsonl messages.jsonl --local --fn tasks:classify -x 4 > results.jsonl
+      mlq post --jsonl in.jsonl --local --fn tasks:classify -x 4 > out.jsonl
     """,
 )
 def post(

@@ -86,6 +86,9 @@ def test_a_function_is_removed_by_its_envelope(client: httpx.Client, mlq: MLQ) -
     bent = client.request("DELETE", "/consumer", content=envelope[:-1] + b"x", headers=OCTETS)
     assert told(bent) == (403, "envelope-refused")
     assert told(client.delete("/consumer")) == (422, "invalid")
+    other = client.request("DELETE", "/consumer?name=other", content=envelope, headers=OCTETS)
+    assert told(other) == (422, "invalid"), "which of the two?"
+    assert told(client.request("DELETE", "/consumer?name=double", json=[None])) == (403, "envelope-refused")
 
 
 def test_what_others_have_signed_or_nobody_is_refused(client: httpx.Client, mlq: MLQ, redis_url: str) -> None:

@@ -18,6 +18,7 @@ from tests_http import Served, claim, fail, finish
 from mlq_cli import MLQ
 from mlq_cli.http.desk import Desk
 from mlq_cli.http.roles import Role
+from mlq_cli.model.call import Call
 from mlq_cli.model.errors import StoreFull
 from mlq_cli.model.job import State
 from tests_support import Server
@@ -267,3 +268,10 @@ def test_posting_from_the_shell_loads_nothing_of_the_web(redis_url: str, namespa
     arguments = ["post", "hello", "--redis-url", redis_url, "-n", namespace]
     said = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[0] == "1" and json.loads(said.splitlines()[-1]) == []
+
+
+def test_a_call_is_an_object_in_json(client: httpx.Client, mlq: MLQ) -> None:
+    job_id = mlq.post_call(Call("pkg.mod:func", (1,), {"x": 2}))
+    answer = client.get(f"/jobs/{job_id}").json()
+    assert answer["msg"] == {"call": "pkg.mod:func", "args": [1], "kwargs": {"x": 2}}
+    assert answer["functions"] == ["pkg.mod:func"]

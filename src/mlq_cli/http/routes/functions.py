@@ -60,6 +60,7 @@ async def register_function(request: Request, name: Name = None) -> Response:
     if isinstance(body, bytes):
         kept, version = await about.desk.do(about.functions.register, body)
     else:
+        assert body is not None
         kept, version = await about.desk.do(about.functions.register_unsigned, body[0], name)
     return Response(to_json({"name": kept, "version": version}), 201, HEADERS, "application/json")
 
@@ -70,22 +71,27 @@ async def register_function(request: Request, name: Name = None) -> Response:
 async def remove_function(request: Request, name: Name = None) -> Response:
     """Forget a function, by its `name` or by what it was registered with."""
     about = served(request)
-    if name is None:
-        body = await _read(request)
-        if isinstance(body, bytes):
-            name = await about.desk.do(about.functions.name_in, body)
-        else:
-            name = name_of(pickle_in(body[0]))
+    body = await _read(request, needed=name is None)
+    if isinstance(body, bytes):
+        sealed = await about.desk.do(about.functions.name_in, body)
+        if name not in (None, sealed):
+            errors = [{"parameter": "name", "in": "query", "detail": "it is not that of the envelope"}]
+            raise Problem(422, "invalid", "which function?", errors=errors)
+        name = sealed
+    elif body is not None:
+        name = name or name_of(pickle_in(body[0]))
     removed = await about.desk.do(about.mlq.remove_function, name)
     return document({"name": name, "removed": removed})
 
 
-async def _read(request: Request) -> bytes | tuple[Any]:
-    """Return an envelope, or the value of an unsigned body where such are taken. Raises Problem."""
+async def _read(request: Request, *, needed: bool = True) -> bytes | tuple[Any] | None:
+    """Return an envelope, or the value of an unsigned body where such are taken; None for none. Raises Problem."""
     headers: dict[bytes, bytes] = dict(request.scope["headers"])
     body = await read_body(request)
-    if body.startswith(_MAGIC) or kind_of(headers) == OCTETS:
+    if body.startswith(_MAGIC) or (kind_of(headers) == OCTETS and (body or needed)):
         return body
+    if not body and not needed:
+        return None
     if not body:
         errors = [{"parameter": "name", "in": "query", "detail": "name it, or send the envelope"}]
         raise Problem(422, "invalid", "which function?", errors=errors)
