@@ -201,6 +201,26 @@ def test_errors_to_back_off_from_put_the_job_off_and_the_poll_goes_on(mlq: MLQ) 
     assert len(tried) == 3 and (record["result"], record["attempt"], record["failures"]) == ("there", 1, 0)
 
 
+def test_a_poll_that_has_looked_in_vain_for_long_still_puts_a_job_off(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlq_cli.worker.polling.LOOK", 0.0)
+    ids: list[str] = []
+    raised: list[str] = []
+
+    def stop(tries: int) -> bool:
+        if tries > 1100 and not ids:
+            ids.append(mlq.post("msg"))
+        return bool(raised) and tries == 0
+
+    def once(msg: str) -> str:
+        if not raised:
+            raised.append(msg)
+            raise ConnectionError("not yet")
+        return msg
+
+    assert mlq.poll(once, stop_fn=stop, backoff_exceptions=[ConnectionError], max_backoff_window=0.01, timeout=30) == 1
+    assert mlq.get_result(ids[0]) == "msg"
+
+
 def test_ctrl_c_lets_a_poll_finish_its_job_and_twice_ends_it_now(mlq: MLQ) -> None:
     once, twice = mlq.post(1), mlq.post(2)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ
 
 AGAIN = 0.1  # seconds between two tries to store what a job emits
+MOST_DOUBLINGS = 60  # of a wait: it is longer than anybody's life then, and a number still
 LOOK = 1.0  # seconds between two questions whether to stop while nothing comes
 
 
@@ -123,6 +124,10 @@ class Polling:
             self._loop.stop()
             return None
 
+    def _window(self) -> float:
+        """Return the seconds that a job is put off at most. Looks in vain are tries too, and these may be thousands."""
+        return min(2.0 ** min(self._hooks.tries, MOST_DOUBLINGS), self._longest)
+
     def _attempt(self, values: list[Any]) -> None:
         loop, raised = self._loop, self._raised
         kind, _, _, _, *parts = self._attempts.run(values, time.monotonic())
@@ -131,7 +136,7 @@ class Polling:
                 raise error  # Ctrl-C, say: the job goes back
         put_off = None
         if kind != Kind.DONE and raised and isinstance(raised[0], self._backs_off):
-            put_off, raised[:] = random.uniform(0, min(2.0**self._hooks.tries, self._longest)), raised[1:]
+            put_off, raised[:] = random.uniform(0, self._window()), raised[1:]
         if put_off is None:
             loop.settle(kind, *parts)
         else:
