@@ -119,9 +119,9 @@ class ConsumingHere(Looking, Changing):
         """Run jobs in this process, one after the other, until it is time to stop; returns how many succeeded.
 
         Every function runs for every message, as in `mlq worker`: `f(msg)` or `f(msg, ctx)`. What was posted as a call
-        of one of them, by a `functools.partial`, is called. An error is recorded as
-        the failure of the attempt and raised here. Ctrl-C and SIGTERM let it finish the job that it is at; when they
-        come again, that goes back and the poll ends at once.
+        of one of them, by a `functools.partial`, is called. An error is recorded as the failure of the attempt and
+        raised here. Ctrl-C and SIGTERM let it finish the job that it is at; when they come again, that goes back and
+        the poll ends at once.
 
         Args:
             queue: a name or several, served in order.

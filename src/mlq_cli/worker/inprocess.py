@@ -62,9 +62,8 @@ class ThreadHost:
         with jobs, outcomes:
             try:
                 self._executing = executing = Executing(jobs, outcomes, board, read_settings(outcomes))
-                executing.attempts.repertoire.listeners = (
-                    self._listeners
-                )  # shared: what is added later runs for the next message
+                # Shared: what is added later runs for the next message.
+                executing.attempts.repertoire.listeners = self._listeners
                 start(executing, lambda: None)
             except (OSError, EOFError):
                 pass  # the worker has closed the sockets: it is done with us

@@ -22,6 +22,7 @@ from mlq_cli.store.functions import Change, Changes
 
 log = logging.getLogger("mlq.worker")
 
+KEPT = 1000  # reasons why not that were told, and are not told again
 EVERY = 1.0  # seconds between two questions whether anything has changed
 _COUNT = 8  # bytes that say how long the index of the file is
 
@@ -154,6 +155,8 @@ class Shelf:
         """Log what executors cannot take up, once for each reason."""
         for name, why in why_not.items():
             if (name, why) not in self._said:
+                if len(self._said) >= KEPT:
+                    self._said.clear()
                 self._said.add((name, why))
                 log.error("the function %s cannot be taken up by executors here: %s", name, why)
 

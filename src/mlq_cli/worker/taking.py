@@ -21,6 +21,7 @@ from mlq_cli.worker.repertoire import Repertoire
 from mlq_cli.worker.shelf import read_file
 
 Tell = Callable[[tuple[Any, ...]], None]
+_CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # a process that a job starts just now does not get it
 _ROOM = socket.CMSG_SPACE(array("i").itemsize)
 
 
@@ -94,7 +95,7 @@ class Taking:
 
     def take(self) -> None:
         """Take up the shelf that has come, and drop what is not on it any more. Raises OSError."""
-        data, extra, _, _ = self._pipe.recvmsg(1, _ROOM)
+        data, extra, _, _ = self._pipe.recvmsg(1, _ROOM, _CLOSED_ON_EXEC)
         if not data:
             os._exit(1)  # the worker has gone
         if not extra:
