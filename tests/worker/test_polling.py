@@ -201,7 +201,9 @@ def test_errors_to_back_off_from_put_the_job_off_and_the_poll_goes_on(mlq: MLQ) 
     assert len(tried) == 3 and (record["result"], record["attempt"], record["failures"]) == ("there", 1, 0)
 
 
-def test_a_poll_that_has_looked_in_vain_for_long_still_puts_a_job_off(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_that_has_looked_in_vain_for_long_still_puts_a_job_off(
+    mlq: MLQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlq_cli.worker.polling.LOOK", 0.0)
     ids: list[str] = []
     raised: list[str] = []
