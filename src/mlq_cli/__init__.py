@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlq_cli.api.functions import Registered
     from mlq_cli.following import Event
     from mlq_cli.mlq import MLQ
+    from mlq_cli.model.call import Call
     from mlq_cli.model.errors import (
         DataNotFound,
         EnvelopeRefused,
@@ -30,17 +31,21 @@ if TYPE_CHECKING:
         StoreFull,
         StoreUnavailable,
         WaitTimeout,
+        WrongCall,
     )
     from mlq_cli.model.job import Record, State
+    from mlq_cli.model.tally import Tally
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Call": "mlq_cli.model.call",
     "Event": "mlq_cli.following",
     "MLQ": "mlq_cli.mlq",
     "Record": "mlq_cli.model.job",
     "Registered": "mlq_cli.api.functions",
     "State": "mlq_cli.model.job",
+    "Tally": "mlq_cli.model.tally",
     **dict.fromkeys(
         (
             "DataNotFound",
@@ -55,6 +60,7 @@ _HOMES = {
             "StoreFull",
             "StoreUnavailable",
             "WaitTimeout",
+            "WrongCall",
         ),
         "mlq_cli.model.errors",
     ),
@@ -62,6 +68,7 @@ _HOMES = {
 
 __all__ = [
     "MLQ",
+    "Call",
     "DataNotFound",
     "EnvelopeRefused",
     "Event",
@@ -77,7 +84,9 @@ __all__ = [
     "State",
     "StoreFull",
     "StoreUnavailable",
+    "Tally",
     "WaitTimeout",
+    "WrongCall",
     "__version__",
 ]
 
