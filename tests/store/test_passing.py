@@ -9,6 +9,7 @@ import redis
 
 from mlq_cli.model.job import State
 from mlq_cli.model.outcome import Kind
+from mlq_cli.store.base import Held
 from mlq_cli.store.redis import layout
 from timed_store import Bench
 
@@ -49,6 +50,14 @@ def test_a_job_whose_function_nobody_alive_has_is_handed_out_as_before(bench: Be
     bench.pass_to(121)
     claims = bench.claim(functions=ALL)
     assert ids_of(claims) == [job_id] and not claims.passed
+
+
+def test_a_key_that_somebody_has_broken_does_not_cost_the_leases(bench: Bench, raw: Any) -> None:
+    (job_id,) = bench.post()
+    raw.set(layout.ABLE(bench.store.namespace), "x")
+    claims = bench.claim(functions=ALL, token="t")
+    assert ids_of(claims) == [job_id]
+    assert bench.beat([Held(job_id, "t")], functions=ALL) == {}
 
 
 def test_no_filter_takes_whatever_comes(bench: Bench) -> None:

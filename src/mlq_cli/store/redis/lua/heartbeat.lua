@@ -27,8 +27,10 @@ if args.life > 0 and args.functions and #args.functions > 0 then
   for i, name in ipairs(args.functions) do
     able[2 * i - 1], able[2 * i] = now + us(math.max(args.life, REMEMBERED)), name
   end
-  in_parts('ZADD', able_key, able)
-  redis.call('ZREMRANGEBYSCORE', able_key, '-inf', now)
+  -- A key that somebody has broken shall not cost the leases.
+  if type(redis.pcall('ZREMRANGEBYSCORE', able_key, '-inf', now)) == 'number' then
+    in_parts('ZADD', able_key, able)
+  end
 end
 redis.call('ZADD', workers_key, now + us(args.life), args.worker)
 redis.call('HSET', worker_key(args.worker), 'seen_at', stamp / 1000000, unpack(args.about))
