@@ -294,6 +294,24 @@ def test_a_function_that_kills_whoever_unpickles_it_is_left_out(mlq: MLQ, start_
     assert call(mlq, "killer") == "mended"
 
 
+class SlowToCome:
+    """A function that takes long to unpickle, as one does that imports much."""
+
+    def __reduce__(self) -> Any:
+        return time.sleep, (60,)
+
+
+def test_no_job_waits_for_an_executor_that_is_long_at_taking_up_a_function(mlq: MLQ, start_worker: Any) -> None:
+    worker = start_worker("jobs:pid", **OPEN)
+    slow = call(mlq, "pid")
+    mlq.register_pickled(cloudpickle.dumps(SlowToCome()), "slow")
+    taken(worker, "slow")
+    job_ids = mlq.post_many(range(3))
+    start_worker("jobs:pid")
+    pids = {mlq.wait(job_id, 20) for job_id in job_ids}
+    assert slow not in pids and [mlq.get_job(job_id)["attempt"] for job_id in job_ids] == [1, 1, 1]
+
+
 def test_an_executor_of_async_functions_takes_functions_up_beside_its_jobs(mlq: MLQ, start_worker: Any) -> None:
     worker = start_worker("jobs:nap", **OPEN)
     long = mlq.post(1.5, functions=["nap"])

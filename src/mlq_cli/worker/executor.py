@@ -278,6 +278,11 @@ class Executor:
         return min(times)
 
     # --- its life --------------------------------------------------------------------------------------------------
+    @property
+    def able(self) -> bool:
+        """Whether it takes jobs now: not while it takes up functions, for these may import what takes long."""
+        return self.ready and not self.leaving and self.taking is None
+
     def became_ready(self, width: int, names: Sequence[str] = ()) -> None:
         """Note that it takes jobs, how many at a time, and what it can run."""
         self.ready, self.width, self.ready_at, self.names = True, min(width, WIDTH), boot_time(), list(names)

@@ -86,7 +86,7 @@ class Lane:
         for executor in self.executors.values():
             if executor.leaving:
                 elsewhere += len(executor.begun())
-            elif executor.ready:
+            elif executor.able:
                 depth += supply.depth(executor, now)
         return max(0, depth + elsewhere - len(supply))
 

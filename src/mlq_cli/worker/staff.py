@@ -37,7 +37,7 @@ class Staff:
 
     def able(self) -> list[Executor]:
         """Return the executors that take jobs."""
-        return [executor for executor in self.executors.values() if executor.ready and not executor.leaving]
+        return [executor for executor in self.executors.values() if executor.able]
 
     def names(self) -> list[str]:
         """Return what jobs may ask for: what any can run that takes jobs, for the others take it up before the next."""

@@ -88,7 +88,7 @@ class StandIns:
                 begun += len(running)
                 if not executor.leaving:
                     going_on += len(running) - self._count(executor, running)
-                    free += executor.width - len(running)
+                    free += executor.width - len(running) if executor.able else 0
                     width = max(width, executor.width)
         return max(0, min(self._size * width - going_on, free) - (held - begun))
 
