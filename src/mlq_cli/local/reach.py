@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,11 @@ class LocalReach:
     def __init__(self, local: Local) -> None:
         self._local = local
 
-    def post(
-        self,
-        job: Job,
-        msg: Any,
-        callback: str | None = None,
-        functions: Sequence[str] | None = None,
-        **options: Any,
-    ) -> str:
+    def post(self, job: Job, msg: Any, **options: Any) -> str:
         """Post one generation below a job."""
         context = copy_context()
         context.run(enter, job.generation + 1)
-        job_id: str = context.run(self._local.post_from_job, msg, callback, functions, **options)
+        job_id: str = context.run(self._local.post_from_job, msg, **options)
         return job_id
 
     def store_data(self, data: Any, key: str | None, expiry: float | None) -> str:

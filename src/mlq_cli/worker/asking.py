@@ -41,21 +41,13 @@ class Asking:
     def close(self) -> None:
         """The pipe is the executor's to close."""
 
-    def post(
-        self,
-        job: Job,
-        msg: Any,
-        callback: str | None = None,
-        functions: Sequence[str] | None = None,
-        **options: Any,
-    ) -> str:
+    def post(self, job: Job, msg: Any, **options: Any) -> str:
         """Post one generation below a job."""
         if isinstance(msg, partial):
             from mlq_cli.worker.travelling import own_call
 
             msg = own_call(msg)
-        named = {"msg": msg, "callback": callback, "functions": functions, **options}
-        job_id: str = self._ask(job, "post", **named)
+        job_id: str = self._ask(job, "post", msg=msg, **options)
         return job_id
 
     def store_data(self, data: Any, key: str | None, expiry: float | None) -> str:

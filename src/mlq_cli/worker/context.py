@@ -80,15 +80,8 @@ class Job:
 class Reaching(Protocol):
     """How a job gets at its namespace; see the methods of `Context` that do."""
 
-    def post(
-        self,
-        job: Job,
-        msg: Any,
-        callback: str | None = None,
-        functions: Sequence[str] | None = None,
-        **options: Any,
-    ) -> str:
-        """Post a message one generation below a job."""
+    def post(self, job: Job, msg: Any, **options: Any) -> str:
+        """Post a message one generation below a job; `options` are those of `MLQ.post`."""
 
     def store_data(self, data: Any, key: str | None, expiry: float | None) -> str:
         """Store a value."""
@@ -201,7 +194,7 @@ class Context(Mapping[str, Any]):
 
         Raises Refused at the end of a chain of more than `limits.chain` jobs that post jobs, else as `MLQ.post` does.
         """
-        return self._voice.reach.post(self._job, msg, callback, functions, **options)
+        return self._voice.reach.post(self._job, msg, callback=callback, functions=functions, **options)
 
     def store_data(self, data: Any, key: str | None = None, expiry: float | None = None) -> str:
         """Keep a value for other jobs of this namespace, and return its key: a random one when none is given.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlq_cli.model.outcome import Kind, Outcome
@@ -48,6 +49,12 @@ class Outbox:
             waiting = self.parts.of_jobs
             self.outcomes += [outcome for outcome in self.late if outcome.id not in waiting]
             self.late = [outcome for outcome in self.late if outcome.id in waiting]
+
+    def told(self, progress: Mapping[str, Progress]) -> None:
+        """Note that Redis has this progress; what was said of a job since then is still to be told."""
+        for job_id, said in progress.items():
+            if self.progress.get(job_id) is said:
+                del self.progress[job_id]
 
     def take(self, most: int, most_bytes: int) -> list[Outcome]:
         """Return the first outcomes, at most so many, and about so many bytes together: what one call may carry.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import count
@@ -49,18 +49,11 @@ class Reach:
         if self._opened is not None:
             self._opened.close()
 
-    def post(
-        self,
-        job: Job,
-        msg: Any,
-        callback: str | None = None,
-        functions: Sequence[str] | None = None,
-        **options: Any,
-    ) -> str:
+    def post(self, job: Job, msg: Any, **options: Any) -> str:
         """Post as `MLQ.post` does, one generation below a job, also from a thread that the job has started."""
         context = copy_context()
         context.run(enter, job.generation + 1)
-        job_id: str = context.run(self._mlq().post, msg, callback, functions, **options)
+        job_id: str = context.run(self._mlq().post, msg, **options)
         return job_id
 
     def store_data(self, data: Any, key: str | None, expiry: float | None) -> str:

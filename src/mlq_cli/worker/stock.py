@@ -22,7 +22,7 @@ import msgpack
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
-from mlq_cli.store.base import Call, Claims, Held, Store
+from mlq_cli.store.base import Call, Claims, Held, Progress, Store
 from mlq_cli.worker.claiming import new_token
 from mlq_cli.worker.fence import MARGIN, boot_time
 from mlq_cli.worker.outbox import Outbox
@@ -175,10 +175,8 @@ class Stock:
     def _released(self, number: int, _: Any) -> None:
         del self.outbox.releases[:number]
 
-    def _told(self, progress: dict[str, Any], _: Any) -> None:
-        for job_id, said in progress.items():
-            if self.outbox.progress.get(job_id) is said:
-                del self.outbox.progress[job_id]
+    def _told(self, progress: dict[str, Progress], _: Any) -> None:
+        self.outbox.told(progress)
 
     # --- leases ----------------------------------------------------------------------------------------------------
     def beat(self) -> float:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from mlq_cli.model.errors import MlqError
 from mlq_cli.model.outcome import Outcome
@@ -209,7 +208,7 @@ class Worker:
         if releases := outbox.releases[:MOST]:
             turn.add(store.release(releases), lambda _: self._released(len(releases)))
         if progress := dict(islice(outbox.progress.items(), MOST)):
-            turn.add(store.progress(list(progress.values())), lambda _: self._said(progress))
+            turn.add(store.progress(list(progress.values())), lambda _: outbox.told(progress))
         if self._shelf is not None and now >= self._shelf.ask_at:
             turn.add(store.registered(self._shelf.ask(now)), self._shelf.heard, partial(self._shelf.heard, None))
         for lane in self._lanes:
@@ -298,11 +297,6 @@ class Worker:
             self._refilled = True
             for lane in self._lanes:
                 lane.empty = False
-
-    def _said(self, progress: dict[str, Any]) -> None:
-        for job_id, said in progress.items():
-            if self._outbox.progress.get(job_id) is said:
-                del self._outbox.progress[job_id]
 
     def _check_leases(self) -> None:
         """End and give back what runs when its leases could not be renewed in time: soon somebody else may run it."""
