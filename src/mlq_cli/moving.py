@@ -51,8 +51,6 @@ def copy_queue(source: Store, queue: str, to: Store, to_queue: str, advance: Adv
                     arrived = there.arrive(
                         to_queue, jobs, source=site.id, namespace=source.namespace, epoch=None, fresh=True
                     )
-                    if arrived.word == "paused":
-                        raise _paused(to_queue, to)
                     created += arrived.created
                 looked, ids = looked + seen, ids[seen:]
                 advance(looked)
@@ -77,8 +75,6 @@ class _Move:
                 f"{begun.held} jobs of queue {queue} are on their way to {begun.name}: that move broke off, or goes on",
                 hint="run it again first",
             )
-        if begun.word == "paused":
-            raise _paused(queue, source)
         self._epoch = begun.epoch
 
     def run(self) -> int:
@@ -88,8 +84,6 @@ class _Move:
             arrived: Sequence[str] = ()
             while True:
                 step = self._depart(min(BATCH, left), arrived, more=left > 0)
-                if step.word == "paused":
-                    raise _paused(self._queue, self._source, self._moved)
                 if not step.jobs and not step.ghosts:
                     return self._moved
                 left -= len(step.jobs) + step.ghosts
@@ -134,9 +128,6 @@ class _Move:
             raise
         if word == "superseded":
             raise self._superseded()
-        if word == "paused":
-            self._let_stay(ids, fresh)
-            raise _paused(self._to_queue, self._to, self._moved)
         return ids
 
     def _let_stay(self, ids: Sequence[str], fresh: bool) -> None:
@@ -159,8 +150,6 @@ def _shift(source: Store, queue: str, to_queue: str, advance: Advance) -> int:
     here, left, moved = source.moving(), _count(source, queue, (State.QUEUED, State.SCHEDULED)), 0
     while left > 0:
         step = here.shift(queue, to_queue, min(BATCH, left))
-        if step.word == "paused":
-            raise Refused("one of the two queues is paused", hint=f"{moved} jobs were moved; mlq queue resume")
         if not step.looked:
             break
         left, moved = left - step.looked, moved + step.moved
@@ -175,20 +164,11 @@ def _same_namespace(source: Store, queue: str, to: Store, to_queue: str) -> bool
     check_name(queue, "queue")
     check_name(to_queue, "queue")
     mark = secrets.token_hex(8)
-    site = source.moving().site(queue, mark)
-    if site.paused:
-        raise _paused(queue, source)
+    source.moving().site(queue, mark)
     same = to.moving().site(queue).mark == mark
     if same and queue == to_queue:
         raise Refused(f"queue {queue} of {_place(to)} is both source and destination", hint="name another one")
-    if to.moving().site(to_queue).paused:
-        raise _paused(to_queue, to)
     return same
-
-
-def _paused(queue: str, store: Store, moved: int = 0) -> Refused:
-    before = f"{moved} jobs were moved; " if moved else ""
-    return Refused(f"queue {queue} of {_place(store)} is paused", hint=f"{before}mlq queue resume {queue}")
 
 
 def _place(store: Store) -> str:

@@ -71,42 +71,20 @@ def test_what_makes_no_sense_is_refused(mlq: MLQ, there: MLQ, redis_url: str, ve
     for queue, to_queue in (("_callbacks", "x"), ("default", "_callbacks")):
         with pytest.raises(Refused, match="callbacks stay"):
             go(queue, there, to_queue)
-    mlq.pause()
-    with pytest.raises(Refused, match="is paused") as refused:
-        go("default", there)
-    assert refused.value.hint == "mlq queue resume default"
-    mlq.resume()
-    there.pause("later")
-    with pytest.raises(Refused, match=r"queue later of namespace .*b at .* is paused"):
-        go("default", there, "later")
     assert waiting(mlq) == 1 and waiting(there) == 0
     same.close()
 
 
+@pytest.mark.parametrize("verb", ["move_queue", "copy_queue"])
 @pytest.mark.parametrize("within", [True, False])
-def test_a_queue_that_is_paused_meanwhile_stays_and_nothing_is_held(mlq: MLQ, there: MLQ, within: bool) -> None:
+def test_a_pause_is_about_workers_and_keeps_no_job_from_going(mlq: MLQ, there: MLQ, verb: str, within: bool) -> None:
     mlq.post_many(range(1100))
-    with pytest.raises(Refused, match="paused"):
-        mlq.move_queue("default", mlq if within else there, "to", progress=lambda done: mlq.pause() and None)
     other = mlq if within else there
-    assert waiting(mlq) + waiting(other, "to") == 1100
+    mlq.pause()
+    other.pause("to")
+    assert getattr(mlq, verb)("default", other, "to") == 1100
+    assert waiting(other, "to") == 1100 and {c.queue for c in other.counts() if c.paused} >= {"to"}
     assert mlq.counts()[0].states[State.BLOCKED] == 0
-
-
-def test_a_destination_that_is_paused_meanwhile_sends_back_what_it_did_not_take(mlq: MLQ, there: MLQ) -> None:
-    mlq.post_many(range(1100), priority=3)
-
-    def pause(done: int) -> None:
-        if done:
-            there.pause()
-
-    with pytest.raises(Refused, match="is paused") as refused:
-        mlq.move_queue("default", there, progress=pause)
-    assert "500 jobs were moved" in str(refused.value.hint)
-    assert (mlq.counts()[0].states[State.QUEUED], waiting(there)) == (600, 500)
-    there.resume()
-    assert mlq.move_queue("default", there) == 600
-    assert messages(there) == list(range(1100))
 
 
 def test_a_destination_without_room_sends_back_what_it_did_not_take(mlq: MLQ, short_folder: Path) -> None:

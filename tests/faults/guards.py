@@ -495,7 +495,7 @@ EXTRA = (
         "move-elsewhere",
         "what is held for one destination does not go to another",
         "store/test_moving.py::test_jobs_that_are_held_for_one_place_do_not_go_to_another",
-        (f"{LUA}/embark.lua", "elseif held > 0 and before[1] ~= args.to then", "elseif false then"),
+        (f"{LUA}/embark.lua", "if held > 0 and before[1] ~= args.to then", "if false then"),
     ),
     mutant(
         "move-first",

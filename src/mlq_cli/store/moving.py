@@ -22,13 +22,12 @@ class Site(NamedTuple):
 
     id: str  # tells this queue from all others, wherever they are
     mark: str  # that was set last
-    paused: bool
 
 
 class Embarked(NamedTuple):
     """Answer of `embark`."""
 
-    word: str  # ok, paused, or elsewhere: jobs are held for the destination `name`
+    word: str  # ok, or elsewhere: jobs are held for the destination `name`
     epoch: int  # tells this move from those before
     held: int  # jobs that those have held, and not seen off
     name: str
@@ -37,7 +36,7 @@ class Embarked(NamedTuple):
 class Departing(NamedTuple):
     """Answer of `depart`."""
 
-    word: str  # ok, paused, or superseded: another move has begun
+    word: str  # ok, or superseded: another move has begun
     gone: int  # jobs that were forgotten, for they have arrived
     ghosts: int  # entries without a job that were taken out
     fresh: bool  # these jobs are held from now on; otherwise they were already, and may have arrived
@@ -47,14 +46,13 @@ class Departing(NamedTuple):
 class Arrived(NamedTuple):
     """Answer of `arrive`."""
 
-    word: str  # ok, paused, or superseded
+    word: str  # ok, or superseded
     created: int
 
 
 class Shifted(NamedTuple):
     """Answer of `shift`."""
 
-    word: str  # ok or paused
     moved: int
     looked: int  # entries that were taken out, among them some without a job
 

@@ -41,11 +41,8 @@ class RedisMoving:
         set_mark = [] if mark is None else [("HSET", key, f"{queue}:mark", mark)]
         new = ("HSETNX", key, f"{queue}:id", secrets.token_hex(8))
         look = ("HMGET", key, f"{queue}:id", f"{queue}:mark")
-        *_, (site_id, found), paused = self._read([new, *set_mark, look, self._is_paused(queue)])
-        return Site(site_id.decode(), (found or b"").decode(), bool(paused))
-
-    def _is_paused(self, queue: str) -> tuple[str, ...]:
-        return ("SISMEMBER", layout.PAUSED(self._namespace), queue)
+        *_, (site_id, found) = self._read([new, *set_mark, look])
+        return Site(site_id.decode(), (found or b"").decode())
 
     def embark(self, queue: str, to: str, name: str) -> Embarked:
         """Begin to move a queue's jobs to the site of id `to`."""
@@ -85,8 +82,8 @@ class RedisMoving:
     def shift(self, queue: str, to: str, count: int) -> Shifted:
         """Take waiting jobs over to another queue of the same namespace."""
         named = {"queue": queue, "to": to, "count": count, **self._caller.next()}
-        _, word, moved, looked = self._send("shift", named)
-        return Shifted(word.decode(), moved, looked)
+        _, moved, looked = self._send("shift", named)
+        return Shifted(moved, looked)
 
     def _send(self, verb: str, named: dict[str, Any], args: Iterable[str | bytes] = ()) -> list[Any]:
         packed = msgpack.packb(named, use_bin_type=False)

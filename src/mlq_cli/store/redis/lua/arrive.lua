@@ -2,7 +2,7 @@
 -- in   queue; source (whose jobs), epoch (of the move; nothing for a copy), fresh; client, serial (see lib/once.lua)
 --      ARGV[2 …] for each: id there, origin, two ids wanted here, due, message, fields: msgpack of name, value, …
 --      ('' for an id that is not wanted, and for the time of a queued job)
--- out  'ok', word, created       word: ok, paused, or superseded: a later move of theirs has come by
+-- out  'ok', word, created       word: ok, or superseded: a later move of theirs has come by
 -- A move that broke off sends again what it may have sent already, be it that it ran and was forgotten since. So the ids
 -- are kept that came and may still be held there: all since there was last nothing but `fresh` ones.
 --@include call once job move bell
@@ -23,9 +23,6 @@ if receipt then
       came[id] = true
     end
   end
-end
-if redis.call('SISMEMBER', paused_key, queue) == 1 then
-  return {'ok', 'paused', 0}
 end
 
 -- The first write takes memory, so a full Redis refuses them as a whole and nothing is half done.

@@ -2,7 +2,7 @@
 -- in   queue, epoch (of `embark`), count (of jobs in the answer), more (hold new ones when none is held)
 --      ARGV[2 …] ids that have arrived
 -- out  'ok', word, gone, ghosts, fresh, {id, due, message, {field, value, …}}, …
---      word: ok, paused, or superseded: another move has begun since then
+--      word: ok, or superseded: another move has begun since then
 --      gone: how many were forgotten; ghosts: entries without a job that were taken out
 --      fresh: 1 when these jobs are held from now on, 0 when they were already: first those have to arrive
 -- moves queued | scheduled → blocked, with the field `leaving` and the score 0: no worker takes it, and no lease of it
@@ -66,9 +66,7 @@ if args.count > 0 then
       take_along(id, job)
     end
   end
-  if #answer == 5 and args.more and redis.call('SISMEMBER', paused_key, queue) == 1 then
-    answer[2] = 'paused'
-  elseif #answer == 5 and args.more then
+  if #answer == 5 and args.more then
     answer[5] = 1
     hold(QUEUED, args.count)
     if #answer - 5 + answer[4] < args.count and size < MOST_BYTES then
