@@ -102,7 +102,7 @@ class Changing(Connected):
     ) -> int:
         """Move the waiting jobs of a queue elsewhere; arguments and errors as of `copy_queue`. Returns how many.
 
-        Each is in one of the two places and runs once, whoever works meanwhile. Where a move breaks off, a few hundred
+        Each is handed out in one of the two places, whoever works meanwhile. Where a move breaks off, a few hundred
         jobs may be held on the way, which nobody runs: the same move again sees them off.
         """
         from mlq_cli.moving import move_queue

@@ -71,7 +71,7 @@ def move(
 ) -> None:
     """Move the waiting jobs of a queue to another Redis, namespace or queue; run it again if it was cut off.
 
-    Workers of both sides may go on. Each job runs once, here or there.
+    Workers of both sides may go on: a job is handed out here or there, never both.
     """
     if not undo:
         _carry(common, "moved", lambda mlq: mlq.move_queue, queue, to, to_queue, to_namespace)
