@@ -275,7 +275,7 @@ def test_a_loop_is_shown_beside_the_workers_and_leaves_no_key_behind_for_each_ti
         for _ in mlq.consume(timeout=0):
             if number == 29:
                 (shown,) = wait_until(mlq.workers)
-                assert (shown["queues"], shown["functions"], shown["pid"]) == ("default", "consume", str(os.getpid()))
+                assert (shown["queues"], shown["functions"], shown["pid"]) == ("default", "", str(os.getpid()))
     assert mlq.workers() == []
     if redis_url.startswith("unix:"):
         ((keys),) = Wire(UrlEndpoint(redis_url)).exchange([("KEYS", f"mlq:{{{mlq.namespace}}}:*consume*")])

@@ -85,7 +85,7 @@ class Changing(Connected):
             progress: True shows a bar on a terminal; a function is called with how many are done.
 
         Raises:
-            Refused: that is the same queue, one of the two is paused, or it is one of ours.
+            Refused: that is the same queue, or one of ours; of a move also when another one goes on, or broke off.
             StoreUnavailable, StoreFull, NotAllowed: Redis says no.
         """
         from mlq_cli.moving import copy_queue  # rarely wanted, as below

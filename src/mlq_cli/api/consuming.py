@@ -53,7 +53,7 @@ class ConsumingHere(Looking, Changing):
         """
         from mlq_cli.worker.messages import Messages
 
-        return Messages(self._loop(queue, lease, ahead, "consume"), _seconds(timeout))
+        return Messages(self._loop(queue, lease, ahead), _seconds(timeout))
 
     def pop(self, queue: Queues = "default", timeout: float | None = 0) -> Any:
         """Take one message and finish it at once; None when there is none within `timeout` seconds (None: for ever).
@@ -62,7 +62,7 @@ class ConsumingHere(Looking, Changing):
         """
         from mlq_cli.worker.messages import pop
 
-        return pop(self._loop(queue, None, 1, "pop", keeps=False), _seconds(timeout))
+        return pop(self._loop(queue, None, 1, keeps=False), _seconds(timeout))
 
     @overload
     def worker(self, function: F, /) -> Callable[..., int]: ...
@@ -95,7 +95,7 @@ class ConsumingHere(Looking, Changing):
 
                 repertoire = Repertoire()
                 repertoire.add_bound(function, args, kwargs)
-                loop = self._loop(queue, lease, None, _name_of(function), functions=repertoire.names)
+                loop = self._loop(queue, lease, None, runs=_name_of(function), functions=repertoire.names)
                 limit = self.profile.limits.result
                 return Polling(loop, cast("MLQ", self), repertoire, Hooks(), limit=limit).run(_seconds(timeout))
 
@@ -149,8 +149,8 @@ class ConsumingHere(Looking, Changing):
         if not repertoire.names:
             raise Misuse("nothing to run", hint='mlq.poll(function), or mlq.poll(calls=["package.module"]) for calls')
         hooks = Hooks(before_fn, after_fn, stop_fn)
-        what = " ".join([*map(_name_of, functions), *calls])
-        loop = self._loop(queue, lease, None, what, functions=repertoire.names)
+        runs = " ".join([*map(_name_of, functions), *calls])
+        loop = self._loop(queue, lease, None, runs=runs, functions=repertoire.names)
         polling = Polling(
             loop, cast("MLQ", self), repertoire, hooks,
             limit=self.profile.limits.result, backs_off=tuple(backoff_exceptions), longest=max_backoff_window,
@@ -170,7 +170,7 @@ class ConsumingHere(Looking, Changing):
         """True, also when no job waits: an MLQ is there or it is not."""
         return True
 
-    def _loop(self, queue: Queues, lease: float | None, ahead: int | None, what: str, **options: Any) -> Consuming:
+    def _loop(self, queue: Queues, lease: float | None, ahead: int | None, **options: Any) -> Consuming:
         from mlq_cli.worker.consuming import Consuming
 
         queues = (queue,) if isinstance(queue, str) else tuple(queue)
@@ -185,7 +185,7 @@ class ConsumingHere(Looking, Changing):
             if lease <= 0:
                 raise Misuse("a lease has to be longer than nothing")
             rules = replace(rules, lease=float(lease))
-        return Consuming(self.store, queues, rules, ahead=ahead, what=what, **options)
+        return Consuming(self.store, queues, rules, ahead=ahead, **options)
 
 
 def _name_of(function: Any) -> str:

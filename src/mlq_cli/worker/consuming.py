@@ -51,11 +51,11 @@ class Consuming:
         rules: Rules,
         *,
         ahead: int | None = None,
-        what: str = "consume",
+        runs: str = "",
         keeps: bool = True,
         functions: Sequence[str] | None = None,
     ) -> None:
-        """`ahead`: messages to hold at most, None: what pays; `what` the loop does, for `mlq workers`.
+        """`ahead`: messages to hold at most, None: what pays; `runs`: names of functions, for `mlq workers`.
 
         `keeps`: whether leases have to last, for what takes a message has work to do with it. `functions`: it can run,
         None: it takes whatever comes.
@@ -63,7 +63,7 @@ class Consuming:
         self._pid = os.getpid()
         self.name = _take_name(self._pid)
         self._store, self._queues, self._rules, self.lease = store, queues, rules, rules.lease
-        self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (what,)), functions)
+        self.stock = Stock(store, queues, self.name, rules, about_this(tuple(queues), 1, (runs,)), functions)
         self._outage = Outage()
         self._keeper = Keeper(self.stock, self._outage) if keeps else None
         self._bell: Bell | None = None
