@@ -8,6 +8,7 @@ import pytest
 
 from mlq_cli import MLQ, MlqError
 from mlq_cli.model.errors import Refused
+from mlq_cli.model.rules import rules_of
 from mlq_cli.store.functions import Changes, Functions
 from mlq_cli.store.redis import layout
 from mlq_cli.store.redis.functions import FULL, MOST, MOST_BYTES
@@ -120,6 +121,21 @@ def test_what_somebody_has_broken_is_as_good_as_nothing_for_workers(mlq: MLQ, ke
     assert told(mlq) == Changes([], 0)
     with pytest.raises(MlqError):
         kept.get_all()
+
+
+def test_what_is_removed_nobody_counts_as_having(mlq: MLQ, kept: Functions) -> None:
+    kept.register("f", kept.clock(), b"x")
+    mlq.post("msg", functions=["f"])
+    about: dict[str, str | float] = {"pid": 1}
+    mlq.store.ask(
+        mlq.store.heartbeat(
+            "w", [], rules=rules_of(mlq.profile), life=30, about=about, functions=["f", "g"], queues=["default"]
+        )
+    )
+    assert mlq.store.unable() == {}
+    kept.remove("f")
+    assert mlq.store.unable() == {"default": {"f": 1}}
+    assert raw(mlq, "ZRANGE", layout.ABLE(mlq.namespace), 0, -1) == [b"g\ndefault"]
 
 
 def test_nothing_of_it_is_left_when_the_namespace_is_forgotten(mlq: MLQ, kept: Functions) -> None:

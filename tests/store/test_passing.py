@@ -60,6 +60,22 @@ def test_a_key_that_somebody_has_broken_does_not_cost_the_leases(bench: Bench, r
     assert bench.beat([Held(job_id, "t")], functions=ALL) == {}
 
 
+def test_a_worker_of_other_queues_does_not_count(bench: Bench) -> None:
+    bench.beat([], worker="other", functions=["g", "m:"], queues=["gpu"])
+    ids = [bench.post(functions=[name], queue=queue)[0] for queue in ("default", "gpu") for name in ("g", "m:f")]
+    claims = bench.claim(10, queues=("default", "gpu"), functions=["f"])
+    assert ids_of(claims) == ids[:2] and claims.passed
+    assert bench.store.unable() == {} and bench.beat([], functions=["g"], queues=["default"]) == {}
+    assert ids_of(bench.claim(10, queues=("gpu",), functions=["g", "m:"])) == ids[2:]
+
+
+def test_jobs_that_only_workers_of_other_queues_could_run_are_told_of(bench: Bench) -> None:
+    bench.beat([], worker="other", functions=["g"], queues=["gpu"])
+    bench.post(functions=["g"])
+    bench.post(functions=["g"], queue="gpu")
+    assert bench.store.unable() == {"default": {"g": 1}}
+
+
 def test_no_filter_takes_whatever_comes(bench: Bench) -> None:
     bench.beat([], worker="other", functions=["g"])
     (job_id,) = bench.post(functions=["g"])

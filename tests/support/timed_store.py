@@ -103,9 +103,17 @@ class Bench:
         outcome = Outcome(held.id, held.token, kind.value, 0.5, b"ValueError", b"no", b"Traceback ...")
         return self.store.ask(self.store.finish([outcome], rules=self.rules))
 
-    def beat(self, held: Sequence[Held], worker: str = "w1", functions: Sequence[str] = ()) -> dict[Held, str]:
+    def beat(
+        self,
+        held: Sequence[Held],
+        worker: str = "w1",
+        functions: Sequence[str] = (),
+        queues: Sequence[str] | None = None,
+    ) -> dict[Held, str]:
         about = {"pid": 1}
-        call = self.store.heartbeat(worker, held, rules=self.rules, life=30.0, about=about, functions=functions)
+        call = self.store.heartbeat(
+            worker, held, rules=self.rules, life=30.0, about=about, functions=functions, queues=queues
+        )
         return self.store.ask(call)
 
     def sweep(self, **how: Any) -> Any:

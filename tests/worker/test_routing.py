@@ -33,7 +33,11 @@ def scripts_in_a_second(raw: Any) -> int:
 def are_able(mlq: MLQ, raw: Any, *names: str) -> None:
     """Wait until workers with these functions have said so."""
     wait_until(
-        lambda: {name.encode() for name in names} <= set(raw.zrange(layout.ABLE(mlq.namespace), 0, -1)), seconds=20
+        lambda: (
+            {layout.able_in(name, "default").encode() for name in names}
+            <= set(raw.zrange(layout.ABLE(mlq.namespace), 0, -1))
+        ),
+        seconds=20,
     )
 
 
@@ -45,6 +49,17 @@ def test_each_job_goes_to_a_worker_that_has_its_function(mlq: MLQ, start_worker:
     results = [mlq.wait(job_id, 20) for job_id in ids]
     assert [result[0] for result in results] == ["plain", "other"] * 30
     assert all(mlq.get_job(job_id)["retries"] == 0 for job_id in ids)
+
+
+def test_a_job_in_a_queue_whose_workers_lack_its_function_is_dead_in_the_end(
+    mlq: MLQ, start_worker: Any, raw: Any
+) -> None:
+    start_worker("called:plain", queues=["gpu"])
+    start_worker("called:other")
+    are_able(mlq, raw, "other")
+    wait_until(lambda: raw.zscore(layout.ABLE(mlq.namespace), layout.able_in("plain", "gpu")) is not None, seconds=20)
+    with pytest.raises(JobFailed, match="no worker has the function plain"):
+        mlq.wait(mlq.post(1, functions=["plain"]), 30)
 
 
 def test_the_right_worker_wakes_at_once_beside_wrong_ones_and_these_rest(mlq: MLQ, start_worker: Any, raw: Any) -> None:

@@ -203,10 +203,12 @@ class Store(Protocol):
         life: float,
         about: dict[str, str | float],
         functions: Sequence[str] = (),
+        queues: Sequence[str] | None = None,
     ) -> Call[dict[Held, str]]:
         """Renew leases; returns which are no longer this worker's, and why: canceled, lost or missing.
 
-        `functions`: what jobs may ask this worker for, which is remembered for two minutes at least.
+        `functions`: what jobs of these queues may ask this worker for, which is remembered for two minutes at least;
+        None: of all queues.
         """
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:

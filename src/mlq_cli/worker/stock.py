@@ -186,7 +186,13 @@ class Stock:
         life = max(SILENCE, self._rules.lease)
         gone = self._store.ask(
             self._store.heartbeat(
-                self._name, held, rules=self._rules, life=life, about=about, functions=self._functions or ()
+                self._name,
+                held,
+                rules=self._rules,
+                life=life,
+                about=about,
+                functions=self._functions or (),
+                queues=self._queues,
             )
         )
         self.fresh_until, self._shown = sent_at + self._span, True

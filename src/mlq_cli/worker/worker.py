@@ -257,12 +257,11 @@ class Worker:
         done = sum(lane.done for lane in self._lanes)
         about = {**self._about, "slots": slots, "running": len(held), "done": done}
         life = max(SILENCE, self._rules.lease)
-        functions = self._names()
-        return self._store.heartbeat(self._name, held, rules=self._rules, life=life, about=about, functions=functions)
-
-    def _names(self) -> list[str]:
-        """Return what jobs may ask this worker for."""
-        return list(dict.fromkeys(name for lane in self._lanes for name in lane.names or ()))
+        able = next((lane for lane in self._lanes if not lane.on_demand), None)  # callbacks ask for nothing
+        functions, queues = (able.names or (), able.queues) if able is not None else ((), ())
+        return self._store.heartbeat(
+            self._name, held, rules=self._rules, life=life, about=about, functions=functions, queues=queues
+        )
 
     def _renewed(self, sent_at: float, gone: dict[Held, str]) -> None:
         self._fence.renewed(sent_at)

@@ -21,10 +21,12 @@ def unable(read: Read, namespace: str, queues: Sequence[str]) -> dict[str, Count
 
     Where no worker has ever said what it can run, jobs that name no function are not counted.
     """
-    names, time = read([("ZRANGE", layout.ABLE(namespace), 0, -1, "WITHSCORES"), ("TIME",)])
+    entries, time = read([("ZRANGE", layout.ABLE(namespace), 0, -1, "WITHSCORES"), ("TIME",)])
     now = int(time[0]) * 1e6 + int(time[1])
     able = {
-        name.decode(errors="replace") for name, till in zip(names[::2], names[1::2], strict=True) if float(till) > now
+        entry.decode(errors="replace")
+        for entry, till in zip(entries[::2], entries[1::2], strict=True)
+        if float(till) > now
     }
     found: dict[str, Counter[str]] = {}
     for queue in queues:
@@ -36,7 +38,8 @@ def unable(read: Read, namespace: str, queues: Sequence[str]) -> dict[str, Count
         for packed, jobs in asked.items():
             functions = _functions(packed)
             known = packed is not None or able  # by those who have never said what they can run
-            if known and functions and able.isdisjoint([*functions, *map(_module, functions)]):
+            names = [*functions, *map(_module, functions)]
+            if known and functions and able.isdisjoint(names + [layout.able_in(name, queue) for name in names]):
                 found.setdefault(queue, Counter())[" or ".join(functions)] += jobs
     return found
 

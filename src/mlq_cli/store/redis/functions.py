@@ -68,7 +68,9 @@ class RedisFunctions:
 
     def remove(self, name: str) -> bool:
         """Forget a function; returns whether it was there."""
-        return self._call({"name": name, **self._caller.next()}) == "ok"
+        (queues,) = self._read([("SMEMBERS", layout.QUEUES(self._namespace))])
+        named = {"name": name, "queues": [queue.decode(errors="replace") for queue in queues]}
+        return self._call({**named, **self._caller.next()}) == "ok"
 
     def _call(self, named: dict[str, Any], *envelope: bytes) -> str:
         return self._ask(Call("register", [msgpack.packb(named), *envelope], lambda answer: str(answer[0].decode())))

@@ -101,8 +101,8 @@ ABLE = Key(
     "able",
     "able",
     "sorted set",
-    "names of functions that living workers have, `module:` for all of a module, `*` for messages that name none; by"
-    " until when that counts",
+    "names of functions that living workers have, `module:` for all of a module, `*` for messages that name none, each"
+    " with a line break and the queue that it is served in, or without for all; by until when that counts",
     "for ever",
 )
 CLAIM = Key(
@@ -324,6 +324,11 @@ def type_of(key: Key, values: Sequence[str]) -> str:
     if key is STATE and values[1] == State.SUCCEEDED:
         return SUCCEEDED
     return "zset" if key.type == "sorted set" else key.type
+
+
+def able_in(name: str, queue: str) -> str:
+    """Return the entry of `able` that says that a function is there for the jobs of a queue."""
+    return f"{name}\n{queue}"
 
 
 def beside_jobs(namespace: str, queues: Sequence[str], workers: Sequence[str]) -> list[str]:

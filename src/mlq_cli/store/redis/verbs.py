@@ -123,10 +123,14 @@ class Verbs:
         life: float,
         about: dict[str, str | float],
         functions: Sequence[str] = (),
+        queues: Sequence[str] | None = None,
     ) -> Call[dict[Held, str]]:
         """Renew leases; returns which are no longer this worker's, and why."""
         flat = list(chain.from_iterable(about.items()))
-        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat, "functions": list(functions)}
+        able = list(functions)
+        if queues is not None:
+            able = [layout.able_in(name, queue) for queue in queues for name in functions]
+        named = {"worker": worker, "lease": rules.lease, "life": life, "about": flat, "functions": able}
         return Call("heartbeat", [_pack(named), *chain.from_iterable(held)], read_let_go)
 
     def finish(self, outcomes: Sequence[Outcome], *, rules: Rules) -> Call[dict[str, str]]:

@@ -1,6 +1,6 @@
 --- register — keep a function for workers to take up, or forget one.
 -- in   name, version (µs, as text), full (functions that there may be);  ARGV[2] its envelope, which nobody reads here
---      to forget: name, client, serial (see lib/once.lua)
+--      to forget: name, queues (all there are), client, serial (see lib/once.lua)
 -- out  'ok', or 'old': there is or was one as new as that, 'full', 'missing'
 --@include call once newest
 
@@ -26,7 +26,11 @@ local revision = math.max(now, math.floor(newest_change() or 0) + 1, tonumber(ar
 redis.call('ZADD', changes_key, string.format('%.0f', revision), args.name)
 if forget then
   redis.call('HDEL', functions_key, args.name)
-  redis.call('ZREM', able_key, args.name)
+  local able = {args.name}
+  for _, queue in ipairs(args.queues) do
+    able[#able + 1] = args.name .. '\n' .. queue
+  end
+  in_parts('ZREM', able_key, able)
   redis.call('HSET', versions_key, args.name, string.format('%.0f', revision))
   return remember({'ok'})
 end

@@ -13,14 +13,19 @@ end
 
 local mine, verdicts
 
-local function is_able(name)
-  local till = tonumber(redis.pcall('ZSCORE', able_key, name))
+local function counts(entry)
+  local till = tonumber(redis.pcall('ZSCORE', able_key, entry))
   return till and till > now
+end
+
+-- Whoever has it but serves other queues is of no use here. Without a queue: registered just now, by whom nobody knows.
+local function is_able(name, queue)
+  return counts(name .. '\n' .. queue) or counts(name)
 end
 
 -- Whether only others can run what asks for these functions, and one of them lives. What cannot be read is for anybody.
 --@rarely
-local function is_for_others(asked)
+local function is_for_others(asked, queue)
   if not asked then
     return not args.plain
   end
@@ -30,17 +35,20 @@ local function is_for_others(asked)
       mine[name] = true
     end
   end
-  if verdicts[asked] == nil then
+  local known = verdicts[queue] or {}
+  verdicts[queue] = known
+  if known[asked] == nil then
     local others, sound, names = false, pcall(cmsgpack.unpack, asked)
     for _, name in ipairs(sound and type(names) == 'table' and names or {}) do
-      local module = string.match(tostring(name), '^[^:]*:') or ''
+      name = tostring(name)
+      local module = string.match(name, '^[^:]*:') or ''
       if mine[name] or mine[module] then
         others = false
         break
       end
-      others = others or is_able(name) or (module ~= '' and is_able(module))
+      others = others or is_able(name, queue) or (module ~= '' and is_able(module, queue))
     end
-    verdicts[asked] = others
+    known[asked] = others
   end
-  return verdicts[asked]
+  return known[asked]
 end

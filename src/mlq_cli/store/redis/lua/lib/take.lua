@@ -43,7 +43,7 @@ local function look_further(queue, room, seen, last, found, jobs)
     local page = redis.call('ZRANGEBYSCORE', key, '(' .. from, '+inf', 'WITHSCORES', 'LIMIT', 0, some)
     for i = 1, #page, 2 do
       from = page[i + 1]
-      if not is_for_others(redis.call('HGET', job_key(page[i]), FUNCTIONS)) then
+      if not is_for_others(redis.call('HGET', job_key(page[i]), FUNCTIONS), queue) then
         found[#found + 1], jobs[#jobs + 1] = page[i], read_whole(page[i])
         bytes = bytes + #(jobs[#jobs].message or '')
         if #found == room or bytes >= MOST_BYTES then break end
@@ -63,7 +63,7 @@ local function take_some(queue, room)
     if bytes >= MOST_BYTES or over == HEAD then break end
     local job = read_fields(id)
     seen = i
-    if (job[FUNCTIONS] and filtered or selective) and job[STATE] and is_for_others(job[FUNCTIONS]) then
+    if (job[FUNCTIONS] and filtered or selective) and job[STATE] and is_for_others(job[FUNCTIONS], queue) then
       over = over + 1
     else
       local message = job[STATE] and kept(job, MSG, msg_key(id))
