@@ -65,6 +65,7 @@ def test_a_contestant_posts_and_drains(server: Server, tmp_path: Path, contestan
     assert drained["drain/s"] > 0 and drained["bulk/s"] > 0
 
 
+@pytest.mark.minutes
 def test_what_is_measured_of_ours_alone_is_measured(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_each_part_of_the_promise_is_found_where_promise_py_takes_it_out(tmp_pat
     assert len(promise.make_copies(tmp_path)) == len(PARTS) + 1
 
 
+@pytest.mark.minutes
 def test_a_copy_without_any_of_the_parts_still_runs_jobs(server: Server, tmp_path: Path) -> None:
     copies = promise.make_copies(tmp_path, [ALL])
     whole, cost = promise.measure(server, tmp_path, copies, rounds=1, scale=0.01)

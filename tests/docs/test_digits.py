@@ -28,6 +28,7 @@ def test_the_demo_reads_the_digits_mends_its_job_and_leaves_nothing(short_folder
     assert not list(short_folder.iterdir())
 
 
+@pytest.mark.minutes
 def test_the_demo_leaves_nothing_when_it_is_interrupted(short_folder: Path) -> None:
     demo = subprocess.Popen(
         [sys.executable, str(DEMO)],

@@ -15,12 +15,16 @@ from harness.crew import Crew
 from harness.endings import assert_each_ended_once
 from harness.proxy import FaultProxy
 from mlq_cli import MLQ, State
+from mlq_cli.model.errors import Refused
 from mlq_cli.model.options import PostOptions
 from mlq_cli.model.outcome import Kind
 from mlq_cli.model.values import pack
+from mlq_cli.moving import copy_queue, move_queue, undo_move
 from mlq_cli.store.base import Held, Part, Progress
+from mlq_cli.store.redis import endpoint_at
 from mlq_cli.store.redis.layout import STATE
 from mlq_cli.store.redis.scripts import verbs
+from mlq_cli.store.redis.store import RedisStore
 from tests_support import wait_until
 from timed_store import Bench
 
@@ -34,10 +38,20 @@ def proxy(redis_url: str) -> Iterator[FaultProxy]:
 @pytest.fixture
 def bench(proxy: FaultProxy, namespace: str) -> Iterator[Any]:
     made = Bench(proxy.url, namespace)
+    made.url = proxy.url
     yield made
     for job_id in made.store.ids(None, list(State), None):
         assert len(made.sets_of(job_id)) == 1 and made.sets_of(job_id)[0][1] == made.state(job_id)
     made.store.close()
+    if hasattr(made, "there"):
+        made.there.close()
+
+
+def there(bench: Any) -> Any:
+    """Return another namespace on the same server."""
+    if not hasattr(bench, "there"):
+        bench.there = RedisStore(endpoint_at(bench.url, f"{bench.store.namespace}b"), f"{bench.store.namespace}b")
+    return bench.there
 
 
 # What is done with each verb, and what has to be true afterwards. `n` counts the
@@ -166,19 +180,90 @@ def audit(bench: Any, n: int) -> None:
     assert sum(finding.count for finding in again) == 0, "all fits together"
 
 
+def wait_for_another(bench: Any, n: int) -> None:
+    bench.post("blocks", "is waited for")
+    held = bench.take()
+    (other,) = bench.store.ids(None, [State.QUEUED], None)
+    waits = bench.store.waits()
+    assert waits.wait(held.id, held.token, 1, other) is State.QUEUED
+    with pytest.raises(Refused, match="for itself"):
+        waits.wait(held.id, held.token, 2, held.id)
+    waits.over(held.id, held.token, 1)
+    bench.finish(held)
+    bench.finish(bench.take())
+
+
+def register(bench: Any, n: int) -> None:
+    functions = bench.store.functions()
+    version = functions.clock()
+    assert functions.register(f"f{n}", version, b"an envelope"), "not told that there is one as new"
+    assert functions.get_all() == {f"f{n}": b"an envelope"}
+    assert functions.remove(f"f{n}"), "not told that it is gone already"
+    assert not functions.register(f"f{n}", version, b"an envelope"), "it does not come back"
+
+
+def ask_for_functions(bench: Any, n: int) -> None:
+    functions = bench.store.functions()
+    functions.register(f"f{n}", functions.clock(), b"an envelope")
+    changes = bench.store.ask(bench.store.registered(0))
+    assert [change.name for change in changes.changes] == [f"f{each}" for each in range(1, n + 1)]
+
+
+def move(bench: Any, n: int) -> None:
+    """Between two namespaces; `depart`, `arrive` and `embark` are each asked once or more."""
+    other = there(bench)
+    bench.post("x", "y")
+    bench.post("later", delay=500)
+    assert move_queue(bench.store, "default", other, "default", lambda done: None) == 3
+    assert bench.store.ids(None, list(State), None) == []
+    assert len(other.ids(None, [State.QUEUED], None)) == 2 * n and len(other.ids(None, [State.SCHEDULED], None)) == n
+    (counts,) = other.counts()
+    assert counts.stats["posted"] == 3 * n
+
+
+def copy(bench: Any, n: int) -> None:
+    bench.post("x", "y")
+    assert copy_queue(bench.store, "default", there(bench), "default", lambda done: None) == 2
+    assert len(there(bench).ids(None, [State.QUEUED], None)) == 2 * n
+
+
+def move_within(bench: Any, n: int) -> None:
+    bench.post("x", "y")
+    assert move_queue(bench.store, "default", bench.store, "other", lambda done: None) == 2
+    assert len(bench.store.ids(["other"], [State.QUEUED], None)) == 2 * n
+
+
+def undo_a_move(bench: Any, n: int) -> None:
+    moving = bench.store.moving()
+    bench.post("x", "y")
+    begun = moving.embark("default", "elsewhere", "elsewhere")
+    assert len(moving.depart("default", begun.epoch, 100, [], more=True).jobs) == 2 * n
+    assert undo_move(bench.store, "default") == 2 * n
+    assert len(bench.store.ids(None, [State.QUEUED], None)) == 2 * n
+
+
 SCENES: dict[str, list[Callable[[Any, int], None]]] = {
+    "arrive": [move, copy],
     "audit": [audit],
+    "await": [wait_for_another],
     "cancel": [cancel],
     "claim": [claim],
+    "depart": [move],
+    "embark": [move],
     "emit": [emit],
     "finish": [finish, finish_with_an_error],
+    "functions": [ask_for_functions],
     "heartbeat": [heartbeat],
+    "pack": [copy],
     "pause": [pause],
     "post": [post, post_own_id],
     "progress": [progress],
     "purge": [purge],
+    "register": [register],
     "release": [release, release_by_an_operator],
     "requeue": [requeue],
+    "shift": [move_within],
+    "stay": [undo_a_move],
     "sweep": [sweep],
 }
 

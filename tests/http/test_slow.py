@@ -107,6 +107,7 @@ def test_readers_that_stop_reading_are_let_go_and_hold_bounded_memory(
     assert "Traceback" not in server.log
 
 
+@pytest.mark.minutes
 def test_a_slow_but_steady_reader_gets_all(small: Callable[..., Small]) -> None:
     server = small(limits=SHORT)
     size = 8 << 20
@@ -144,6 +145,7 @@ def test_one_connection_too_many_is_told_to_come_later_and_costs_nobody_else_any
     wait_until(lambda: server.ask(_healthy(server)).startswith(b"HTTP/1.1 200"))
 
 
+@pytest.mark.minutes
 def test_connections_that_ask_for_nothing_make_way_for_those_that_do(small: Callable[..., Small]) -> None:
     server = small(limits={"connections": 20, "spare_time": 0.3, "spare_body_time": 0.3})
     host = server.host.encode()

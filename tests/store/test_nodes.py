@@ -259,7 +259,9 @@ def test_a_node_that_is_cut_off_from_its_cluster_is_not_believed(fake: Fake) -> 
     assert wire.exchange([("PING",)]) == [b"PONG"] and wire._node == ("127.0.0.1", new)
 
 
-@pytest.mark.parametrize("case", ["nobody", "a dead one", "down", "no cluster", "silence"])
+@pytest.mark.parametrize(
+    "case", ["nobody", "a dead one", "down", "no cluster", pytest.param("silence", marks=pytest.mark.minutes)]
+)
 def test_an_owner_that_is_not_found_is_an_outage_within_five_seconds(
     fake: Fake, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,6 +244,7 @@ def test_a_burst_waits_for_a_long_job_without_asking_redis_all_the_time(mlq: MLQ
     assert commands < 500, "a busy loop makes tens of thousands"
 
 
+@pytest.mark.minutes
 def test_a_burst_takes_up_what_a_killed_worker_left(mlq: MLQ, start_worker: Any, tmp_path: Path) -> None:
     first = start_worker("jobs:touch_then_sleep", lease=1.0)
     job_id = mlq.post({"file": str(tmp_path / "ran"), "seconds": 0.2})
@@ -277,6 +278,7 @@ def test_a_job_released_by_an_operator_may_be_run_again_by_the_same_worker(
     assert not alive(first) or len((tmp_path / "ran").read_text().splitlines()) == 2
 
 
+@pytest.mark.minutes
 def test_an_executor_that_does_not_end_is_ended(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:leave_a_thread", max_jobs=1)
     first, second = mlq.post(None), mlq.post(None)
@@ -380,6 +382,7 @@ def test_an_idle_worker_outlives_its_redis(short_folder: Path, start_worker: Any
         mlq.close()
 
 
+@pytest.mark.minutes
 def test_a_worker_that_redis_refuses_can_be_stopped(short_folder: Path, start_worker: Any, namespace: str) -> None:
     with Server(short_folder) as server:
         mlq = MLQ.from_profile(redis_url=server.url, namespace=namespace)

@@ -177,6 +177,7 @@ def test_code_is_imported_anew_when_its_file_changes(mlq: MLQ, start_worker: Any
     assert wait_until(lambda: mlq.wait(mlq.post(None), 20) == "the new one")
 
 
+@pytest.mark.minutes
 def test_a_hundred_thousand_jobs_of_a_generator_are_all_right_in_flat_memory(mlq: MLQ, start_worker: Any) -> None:
     import resource
 

@@ -158,6 +158,7 @@ def test_a_flood_fills_no_memory_and_a_canceled_one_is_stopped(mlq: MLQ, start_w
     assert "Traceback" not in worker.log()
 
 
+@pytest.mark.minutes
 def test_while_redis_is_away_parts_are_kept_up_to_a_limit_and_the_listener_waits(
     short_folder: Path, namespace: str, start_worker: Any, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ def told_and_true(mlq: MLQ, job_id: str) -> tuple[float, float]:
     return record["estimated_wait"], time.monotonic() - now
 
 
-@pytest.mark.parametrize("executors", [1, 3])
+@pytest.mark.parametrize("executors", [1, pytest.param(3, marks=pytest.mark.minutes)])
 def test_the_wait_of_jobs_of_a_known_length_is_right_within_a_factor_of_two(
     mlq: MLQ, start_worker: Any, executors: int
 ) -> None:

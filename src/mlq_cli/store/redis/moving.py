@@ -57,7 +57,7 @@ class RedisMoving:
 
     def stay(self, queue: str, epoch: int | None, ids: Sequence[str]) -> int:
         """Let jobs that were held wait again."""
-        named = {"queue": queue, "limit": _STAYING} | ({} if epoch is None else {"epoch": epoch})
+        named = {"queue": queue, "limit": _STAYING, **self._caller.next()} | ({} if epoch is None else {"epoch": epoch})
         return int(self._send("stay", named, ids)[2])
 
     def pack(self, queue: str, state: State, ids: Sequence[str]) -> tuple[list[Packed], int]:

@@ -1,12 +1,17 @@
 --- stay — jobs that were held to leave do not: they wait again where they were.
--- in   queue, epoch (of `embark`; nothing: whoever holds them is too late from now on), limit
+-- in   queue, epoch (of `embark`; nothing: whoever holds them is too late from now on), limit;
+--      client, serial (see lib/once.lua)
 --      ARGV[2 …] ids; none: any that are held
 -- out  'ok', word, stayed       word: ok, or superseded: another move has begun since then
 -- moves blocked → queued | scheduled.
---@include call drain job move bell
+--@include call drain once job move bell
 
 local queue = args.queue
 drain()
+local again = remembered()
+if again then
+  return again
+end
 if not args.epoch then
   redis.call('HINCRBY', leaving_key, queue .. ':epoch', 1)
 elseif tonumber(redis.call('HGET', leaving_key, queue .. ':epoch')) ~= args.epoch then
@@ -35,4 +40,4 @@ for _, job in ipairs(jobs) do
 end
 bring_in()
 ring(queue, #jobs)
-return {'ok', 'ok', #jobs}
+return remember({'ok', 'ok', #jobs})
