@@ -191,6 +191,21 @@ def test_when_nothing_can_be_asked_executors_do_not_wait(shelf: Shelf, executor:
     assert executor.takes(shelf) == [] and shelf.bare
 
 
+def test_a_worker_that_has_no_descriptor_left_hands_the_shelf_out_later(
+    shelf: Shelf, store: Store, executor: Executor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left(*_: Any) -> int:
+        raise OSError(24, "Too many open files")
+
+    store.tell(("f", sealed("f", 1)))
+    with monkeypatch.context() as patched:
+        patched.setattr("mlq_cli.worker.shelf._nameless", none_left)
+        shelf.hand_out([executor])
+        shelf.hand_out([executor])
+    assert caplog.text.count("functions cannot be taken up by executors here: no file can be made") == 1
+    assert executor.takes(shelf) == ["f"]
+
+
 def test_the_file_of_a_shelf_cannot_be_changed_by_an_executor(shelf: Shelf, store: Store) -> None:
     if not hasattr(os, "memfd_create"):
         pytest.skip("no sealed files on this system")

@@ -136,7 +136,11 @@ class Shelf:
         for executor in executors:
             if executor.asks_for is not None and executor.asks_for < self._serial:
                 if self._file is None:
-                    self._file = self._written()
+                    try:
+                        self._file = self._written()
+                    except OSError as error:  # too many open files, say: jobs go on, and it may work the next time
+                        self._complain("", f"no file can be made for them: {error}")
+                        return
                 executor.hand(self._file, self._serial)
 
     def _written(self) -> int:
@@ -144,21 +148,30 @@ class Shelf:
         ordered = sorted(self._functions.values(), key=lambda sealed: sealed.head.version)
         index = msgpack.packb([[head.name, head.version, head.use, head.cloudpickle, head.size] for head, _ in ordered])
         file = _nameless()
-        with os.fdopen(os.dup(file), "wb") as written:
-            written.write(len(index).to_bytes(_COUNT) + index)
-            for _, blob in ordered:
-                written.write(blob)
-        _seal(file)
+        try:
+            with os.fdopen(os.dup(file), "wb") as written:
+                written.write(len(index).to_bytes(_COUNT) + index)
+                for _, blob in ordered:
+                    written.write(blob)
+            _seal(file)
+        except OSError:
+            os.close(file)
+            raise
         return file
 
     def said(self, why_not: dict[str, str]) -> None:
         """Log what executors cannot take up, once for each reason."""
         for name, why in why_not.items():
-            if (name, why) not in self._said:
-                if len(self._said) >= KEPT:
-                    self._said.clear()
-                self._said.add((name, why))
-                log.error("the function %s cannot be taken up by executors here: %s", name, why)
+            self._complain(name, why)
+
+    def _complain(self, name: str, why: str) -> None:
+        if (name, why) in self._said:
+            return
+        if len(self._said) >= KEPT:
+            self._said.clear()
+        self._said.add((name, why))
+        which = f"the function {name}" if name else "functions"
+        log.error("%s cannot be taken up by executors here: %s", which, why)
 
     def blame(self, taking: tuple[str, int], how: str) -> None:
         """Take away what an executor has died of while it unpickled it; what is newer may come."""
