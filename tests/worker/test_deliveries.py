@@ -413,6 +413,7 @@ def test_the_secret_is_in_no_environment_or_command_line_of_an_executor(
     mlq: Any, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLQ_SECRET", SECRET)
+    monkeypatch.setenv("OF_ANOTHER_NAME", f"old new {SECRET}")
     seen: list[bytes] = []
     arrived = threading.Event()
 
@@ -422,8 +423,10 @@ def test_the_secret_is_in_no_environment_or_command_line_of_an_executor(
 
     with target(act) as port:
         worker = start_worker("jobs:environment")
-        job_id = mlq.post(["MLQ_SECRET"], callback=f"http://127.0.0.1:{port}/", callback_method="POST")
-        assert mlq.wait(job_id, 20)["MLQ_SECRET"] == ""
+        names = ["MLQ_SECRET", "OF_ANOTHER_NAME"]
+        job_id = mlq.post(names, callback=f"http://127.0.0.1:{port}/", callback_method="POST")
+        found = mlq.wait(job_id, 20)
+        assert (found["MLQ_SECRET"], found["OF_ANOTHER_NAME"]) == ("", "")
         wait_until(lambda: seen, seconds=20)
         children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
         assert len(children) >= 2, "one runs jobs, one delivers"

@@ -93,7 +93,7 @@ class ProcessHost:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env={**os.environ, **_UNTOLD, **self._environment},
+                env={**os.environ, **self._environment},
                 start_new_session=True,
             )
         except OSError:
@@ -159,10 +159,6 @@ class ProcessHost:
             return b""
         self._output.leave(self._printed)
         return self._printed.last_words()
-
-
-#: What listeners must not find in their environment. Empty, not away: a profile may say ${MLQ_SECRET}.
-_UNTOLD = {"MLQ_SECRET": ""}
 
 
 class Executor:

@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlq.worker")
 
+SHORT = 7  # letters of a secret that may well be part of another value
+
 
 def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     """Run a worker until it is told to stop; returns the exit code. Raises MlqError when it cannot start."""
     name = options.name or worker_name()
     outbox = Outbox()
     settings = executor_settings(name, options, mlq.profile.limits.result, mlq.profile)
-    hosts, size = process_hosts(name), options.executors
+    hosts, size = process_hosts(name, mlq.profile.secret), options.executors
     memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
     shelf = shelf_of(mlq) if options.registered else None
     jobs = Lane(
@@ -144,10 +146,14 @@ def worker_name() -> str:
     return f"{host.strip('-') or 'host'}-{os.getpid()}-{os.urandom(2).hex()}"
 
 
-def process_hosts(name: str) -> HostMaker:
-    """Return what makes child processes; each finds its worker and its number in its environment."""
+def process_hosts(name: str, secret: str | None = None) -> HostMaker:
+    """Return what makes child processes; each finds its worker and its number in its environment, and no `secret`."""
     output = Output()
-    return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
+    words = [word for word in (secret or "").split() if len(word) > SHORT]
+    # Empty, not away: the profile that a listener may load says ${…} of it.
+    untold = {name for name, value in os.environ.items() if any(word in value for word in words)} | {"MLQ_SECRET"}
+    kept_back = dict.fromkeys(untold, "")
+    return lambda number: ProcessHost({**kept_back, "MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
 
 
 def executor_settings(
@@ -195,7 +201,9 @@ def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:
     }
     delivery["shut"] = sorted(delivery["shut"])
     settings = {**executor_settings(name, options, None), "delivery": delivery}
-    return Lane("callbacks", (CALLBACKS,), process_hosts(name), settings, outbox, size=1, on_demand=True)
+    return Lane(
+        "callbacks", (CALLBACKS,), process_hosts(name, mlq.profile.secret), settings, outbox, size=1, on_demand=True
+    )
 
 
 def shelf_of(mlq: MLQ) -> Shelf:
