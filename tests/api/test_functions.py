@@ -195,3 +195,16 @@ def test_registering_loads_nothing_for_those_who_only_post() -> None:
     code = f"import sys, mlq_cli.mlq; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_functions_that_were_shipped_for_calls_long_ago_make_room(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlq_cli.store.redis.functions.FULL", 4)
+    monkeypatch.setattr("mlq_cli.api.functions.CROWDED", 4)
+    kept = mlq.register_function(lambda msg: msg, name="kept")
+    _, *rest = [mlq.register_call(eval(f"lambda: {number}")) for number in range(3)]
+    with pytest.raises(Refused, match="4 functions are registered"):
+        mlq.register_call(lambda: "one more")
+    monkeypatch.setattr("mlq_cli.api.functions.OLD", 0.0)
+    monkeypatch.setattr("mlq_cli.api.functions.AT_ONCE", 1)
+    newest = mlq.register_call(lambda: "one more")
+    assert [each.name for each in mlq.functions()] == [kept, *rest, newest]

@@ -11,6 +11,9 @@ from mlq_cli.model.errors import Misuse, MlqError, Refused
 if TYPE_CHECKING:
     from mlq_cli.shipping import Shipped
 
+CROWDED = 900  # functions of a namespace, from which on it may be for their number that one more is refused
+OLD = 86_400.0  # seconds; whatever jobs call a function for has begun by then, unless it waits for very long
+AT_ONCE = 100
 _TRIES = 5  # to be the newest where others register the same name at the same time
 
 
@@ -51,14 +54,31 @@ class Registering(Connected):
     def register_call(self, function: Callable[..., Any]) -> str:
         """Ship a function that jobs call by the name returned, which comes from its content; no message runs it.
 
-        What is there already is not sent again. Raises as `register_function` does.
+        What is there already is not sent again. When there is no room, those that were shipped for calls a day ago and
+        more make some. Raises as `register_function` does.
         """
         from mlq_cli.shipping import ship
 
         shipped = ship(function)
         named = shipped._replace(name=_content_name(shipped))
         (there,) = self.store.functions().have([named.name])
-        return named.name if there else self._register(named, "call")[0]
+        if there:
+            return named.name
+        try:
+            return self._register(named, "call")[0]
+        except Refused:
+            if not self._forget_old_calls():
+                raise
+            return self._register(named, "call")[0]
+
+    def _forget_old_calls(self) -> int:
+        """Forget functions that were shipped for calls long ago: nobody gave them a name to remove them by."""
+        kept = self.functions()
+        if len(kept) < CROWDED:
+            return 0
+        before = self.store.functions().clock() / 1e6 - OLD
+        old = [each.name for each in kept if each.use == "call" and each.created_at < before][:AT_ONCE]
+        return sum(map(self.remove_function, old))
 
     def seal_function(self, function: Callable[..., Any], name: str | None = None) -> bytes:
         """Return a function signed, in its envelope, for `POST /consumer` or `register_envelope`; nothing is sent.
