@@ -205,7 +205,7 @@ class Executing:
         line = self._receiver.socket.fileno()
         loop.add_reader(line, arrived.set)
         if self.taking is not None:
-            loop.add_reader(self.taking, self.taking.take)
+            loop.add_reader(self.taking, self._take_up, self.taking, arrived)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
@@ -240,6 +240,13 @@ class Executing:
             self.tell(("leaving", leaving))
         if running:
             await asyncio.wait(running)
+
+    def _take_up(self, taking: Taking, arrived: asyncio.Event) -> None:
+        try:
+            taking.take()
+        except OSError as error:  # without a descriptor there is no shelf, and none would be asked for again
+            self.attempts.spent = f"functions cannot be taken up: {error}"
+            arrived.set()
 
     def _next_job(self, slot: int) -> list[Any] | None:
         """Return the values of the next job, none of them to stop, None when there is no job right now."""
