@@ -26,6 +26,7 @@ from mlq_cli.worker.parts import Load
 from mlq_cli.worker.pipe import FrameReader, outcome_pair
 from mlq_cli.worker.slices import Sent, Slices, number_of
 
+SHORT = 7  # letters of a secret that may well be part of another value
 LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
 WIDE_LOOK = 0.1  # seconds between two looks at what runs where many jobs do: each costs as much as a short job
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
@@ -159,6 +160,16 @@ class ProcessHost:
             return b""
         self._output.leave(self._printed)
         return self._printed.last_words()
+
+
+def kept_back(secret: str | None) -> dict[str, str]:
+    """Return what of this environment executors do not inherit: each variable that holds the secret.
+
+    Empty, not away: the profile that a listener may load says `${…}` of it.
+    """
+    words = [word for word in (secret or "").split() if len(word) > SHORT]
+    holding = {name for name, value in os.environ.items() if any(word in value for word in words)}
+    return dict.fromkeys(holding | {"MLQ_SECRET"}, "")
 
 
 class Executor:

@@ -20,7 +20,7 @@ from mlq_cli.model.job import CALLBACKS
 from mlq_cli.model.profile import Profile
 from mlq_cli.model.rules import Rules, rules_of
 from mlq_cli.model.signing import keys_of
-from mlq_cli.worker.executor import HostMaker, ProcessHost
+from mlq_cli.worker.executor import HostMaker, ProcessHost, kept_back
 from mlq_cli.worker.lane import Lane
 from mlq_cli.worker.memory import WATCHED, MemoryLimit
 from mlq_cli.worker.options import WorkerOptions
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from mlq_cli.mlq import MLQ
 
 log = logging.getLogger("mlq.worker")
-
-SHORT = 7  # letters of a secret that may well be part of another value
 
 
 def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
@@ -149,11 +147,8 @@ def worker_name() -> str:
 def process_hosts(name: str, secret: str | None = None) -> HostMaker:
     """Return what makes child processes; each finds its worker and its number in its environment, and no `secret`."""
     output = Output()
-    words = [word for word in (secret or "").split() if len(word) > SHORT]
-    # Empty, not away: the profile that a listener may load says ${…} of it.
-    untold = {name for name, value in os.environ.items() if any(word in value for word in words)} | {"MLQ_SECRET"}
-    kept_back = dict.fromkeys(untold, "")
-    return lambda number: ProcessHost({**kept_back, "MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
+    untold = kept_back(secret)
+    return lambda number: ProcessHost({**untold, "MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
 
 
 def executor_settings(
