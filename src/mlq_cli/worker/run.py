@@ -41,7 +41,7 @@ def run_worker(mlq: MLQ, options: WorkerOptions, rules: Rules) -> int:
     name = options.name or worker_name()
     outbox = Outbox()
     settings = executor_settings(name, options, mlq.profile.limits.result, mlq.profile)
-    hosts, size = process_hosts(name), options.executors
+    hosts, size = process_hosts(name, mlq.profile.secret), options.executors
     memory = MemoryLimit(options.memory_limit) if options.memory_limit and WATCHED else None
     shelf = shelf_of(mlq) if options.registered else None
     jobs = Lane(
@@ -144,10 +144,15 @@ def worker_name() -> str:
     return f"{host.strip('-') or 'host'}-{os.getpid()}-{os.urandom(2).hex()}"
 
 
-def process_hosts(name: str) -> HostMaker:
-    """Return what makes child processes; each finds its worker and its number in its environment."""
+def process_hosts(name: str, secret: str | None = None) -> HostMaker:
+    """Return what makes child processes; each finds its worker and its number in its environment, but not the secret.
+
+    A profile may have the secret from a variable of any name. Such a one is emptied, not taken away, as MLQ_SECRET is.
+    """
     output = Output()
-    return lambda number: ProcessHost({"MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
+    told = set() if secret is None else {secret, *secret.split()}
+    untold = {variable: "" for variable, value in os.environ.items() if value.strip() in told}
+    return lambda number: ProcessHost({**untold, "MLQ_WORKER": name, "MLQ_EXECUTOR": str(number)}, output)
 
 
 def executor_settings(
@@ -195,7 +200,7 @@ def callback_lane(mlq: MLQ, name: str, outbox: Outbox) -> Lane:
     }
     delivery["shut"] = sorted(delivery["shut"])
     settings = {**executor_settings(name, options, None), "delivery": delivery}
-    return Lane("callbacks", (CALLBACKS,), process_hosts(name), settings, outbox, size=1, on_demand=True)
+    return Lane("callbacks", (CALLBACKS,), process_hosts(name, secret), settings, outbox, size=1, on_demand=True)
 
 
 def shelf_of(mlq: MLQ) -> Shelf:
