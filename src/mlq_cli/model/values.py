@@ -204,7 +204,13 @@ def _numpy_value(code: int, data: bytes) -> Any:
         import numpy
     except ImportError:  # the other end had it, we do not: hand the bytes on rather than fail
         return msgpack.ExtType(code, data)
-    parts = msgpack.unpackb(data)
+    try:
+        return _numpy_array(numpy, code, msgpack.unpackb(data))
+    except (LookupError, SyntaxError, SystemError) as error:  # numpy parses what it is told, and looks into it later
+        raise ValueError(f"no numpy value: {type(error).__name__}") from None
+
+
+def _numpy_array(numpy: Any, code: int, parts: Any) -> Any:
     descr = [tuple(field) for field in parts[0]] if isinstance(parts[0], list) else parts[0]
     dtype = numpy.lib.format.descr_to_dtype(descr)
     array = numpy.frombuffer(parts[-1], dtype=dtype)
