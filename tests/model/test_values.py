@@ -92,3 +92,10 @@ def test_a_numpy_value_that_is_none_is_a_message_that_cannot_be_read_and_nothing
     pytest.importorskip("numpy")
     with contextlib.suppress(Misuse):
         unpack(msgpack.packb(msgpack.ExtType(code, msgpack.packb(parts))))
+
+
+def test_a_masked_array_is_refused_rather_than_carried_without_its_mask() -> None:
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(NotCarried, match="its mask would be lost"):
+        pack({"a": numpy.ma.array([1, 2], mask=[False, True])})
+    assert (unpack(pack(numpy.ma.array([1, 2]).filled())) == [1, 2]).all()
