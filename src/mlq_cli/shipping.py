@@ -41,8 +41,9 @@ def ship(function: Callable[..., Any], name: str | None = None) -> Shipped:
             f"the function {name or name_of(function) or 'without a name'} cannot travel: {error}",
             hint="make inside the function what cannot be pickled: locks, files, connections, an MLQ",
         ) from error
-    chosen = name or name_of(function) or f"lambda-{hashlib.sha256(blob).hexdigest()[:8]}"
-    return Shipped(check_function_name(chosen), blob, python_version(), cloudpickle.__version__)
+    own = name_of(function) or f"lambda-{hashlib.sha256(blob).hexdigest()[:8]}"
+    chosen = check_function_name(own if name is None else name)
+    return Shipped(chosen, blob, python_version(), cloudpickle.__version__)
 
 
 def name_of(function: Callable[..., Any]) -> str | None:

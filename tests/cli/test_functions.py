@@ -55,6 +55,8 @@ def test_what_cannot_be_registered_is_said_in_one_line(cli: Run, tmp_path: Path)
     assert cli("register-fn", "tasks:none", env=SECRET).returncode == 2
     done = cli("register-fn", "tasks:many", env=SECRET)
     assert done.returncode == 2 and one_line_error(done) == "many asks for more than a listener gets"
+    done = cli("register-fn", "tasks:ok", "--name", "", env=SECRET)
+    assert done.returncode == 2 and "cannot be the name of a function" in one_line_error(done)
     done = cli("register-fn", "tasks:ok", "--name", "a,b", env=SECRET)
     assert done.returncode == 2 and "cannot be the name of a function" in one_line_error(done)
 

@@ -97,7 +97,7 @@ def test_a_function_of_more_than_eight_mebibytes_is_not_sealed_and_one_of_just_t
     assert verify(sealed(blob=b"x" * LARGEST), [KEY], "ns", "f").head.size == LARGEST
 
 
-@pytest.mark.parametrize("name", ["", " f", "a,b", "a\nb", "é" * 129])
+@pytest.mark.parametrize("name", ["", " f", "a,b", "a\nb", "é" * 129, "*", "tasks:"])
 def test_a_name_that_nobody_could_ask_for_is_misuse(name: str) -> None:
     with pytest.raises(Misuse, match="name of a function"):
         sealed(name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 from decimal import Decimal
@@ -11,7 +12,7 @@ import msgpack
 import pytest
 
 from mlq_cli.model import values
-from mlq_cli.model.errors import NotCarried, TooLarge
+from mlq_cli.model.errors import Misuse, NotCarried, TooLarge
 from mlq_cli.model.values import pack, unpack
 
 
@@ -81,3 +82,20 @@ def test_a_decimal_comes_back_digit_by_digit(text: str) -> None:
 
 def test_a_decimal_that_is_none_stays_what_it_is() -> None:
     assert unpack(msgpack.packb(msgpack.ExtType(9, b"1.2.3"))) == msgpack.ExtType(9, b"1.2.3")
+
+
+@pytest.mark.parametrize("code", [6, 7])
+@pytest.mark.parametrize(
+    "parts", [{}, [], ["<i4", b""], ["<i4"], ["i4,,i4", [1], b"xxxx"], ["<0)", b"abcd"], ["<U2", [1], b"a\0\0\xc0bbbb"]]
+)
+def test_a_numpy_value_that_is_none_is_a_message_that_cannot_be_read_and_nothing_else(code: int, parts: Any) -> None:
+    pytest.importorskip("numpy")
+    with contextlib.suppress(Misuse):
+        unpack(msgpack.packb(msgpack.ExtType(code, msgpack.packb(parts))))
+
+
+def test_a_masked_array_is_refused_rather_than_carried_without_its_mask() -> None:
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(NotCarried, match="its mask would be lost"):
+        pack({"a": numpy.ma.array([1, 2], mask=[False, True])})
+    assert (unpack(pack(numpy.ma.array([1, 2]).filled())) == [1, 2]).all()

@@ -149,6 +149,7 @@ def test_a_fork_opens_connections_of_its_own_and_leaves_its_parents_alone(fake: 
         (ErrorAnswer("ERR @user_script: 7: -OOM command not allowed when used memory"), StoreFull, 75),
         (ErrorAnswer("WRONGPASS invalid username-password pair or user is disabled."), NotAllowed, 77),
         (ErrorAnswer("NOPERM this user has no permissions to run the 'evalsha' command"), NotAllowed, 77),
+        (ErrorAnswer("ERR The user executing the script can't run this command"), NotAllowed, 77),
         (ErrorAnswer("NOAUTH Authentication required."), NotAllowed, 77),
         (ErrorAnswer("ERR AUTH <password> called without any password configured"), NotAllowed, 77),
         (ErrorAnswer("ERR something new"), MlqError, 1),

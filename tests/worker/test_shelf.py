@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cloudpickle
+import msgpack
 import pytest
 
 from mlq_cli.model.envelope import CALL, seal
@@ -245,6 +246,9 @@ class Nasty:
         (Nasty(exec, "raise SystemExit(3)"), "SystemExit: 3"),
         (Nasty(exec, "raise KeyboardInterrupt"), "KeyboardInterrupt"),
         (Nasty(exec, "raise ValueError('a\\nb')"), "ValueError: a b"),
+        (Nasty(exec, "raise ValueError('a \\ud800 b')"), "ValueError: a ? b"),
+        (Nasty(exec, "class E(Exception):\n    __str__ = None\nraise E"), "E: (its message cannot be shown)"),
+        (Nasty(exec, "raise ModuleNotFoundError('x', name=object())"), "ModuleNotFoundError: x"),
         ("text", "it is no function but a str"),
         (lambda a, b, c: None, "asks for more than a listener gets"),
     ],
@@ -254,7 +258,7 @@ def test_a_function_that_cannot_be_taken_up_is_told_of_and_the_others_are(
 ) -> None:
     store.tell(("bad", sealed("bad", 1, value)), ("good", sealed("good", 2)))
     assert executor.takes(shelf) == ["good"]
-    kind, able, why_not = executor.frames[-1]
+    kind, able, why_not = msgpack.unpackb(msgpack.packb(executor.frames[-1]))
     assert (kind, able, list(why_not)) == ("functions", ["good", PLAIN], ["bad"]) and why in why_not["bad"]
     for _ in range(3):
         shelf.said(why_not)

@@ -129,8 +129,12 @@ def read_head(envelope: bytes) -> Head:
 
 def check_function_name(name: str) -> str:
     """Return the name of a function if it can be one. Raises Misuse."""
-    if not name or len(name.encode()) > _TEXT or not name.isprintable() or name != name.strip() or "," in name:
-        raise Misuse(f"{name!r} cannot be the name of a function", hint="printable, without commas, 256 bytes at most")
+    sound = name.isprintable() and name == name.strip() and "," not in name and len(name.encode()) <= _TEXT
+    if not name or not sound or name == "*" or name.endswith(":"):  # by these executors say that they run much more
+        raise Misuse(
+            f"{name!r} cannot be the name of a function",
+            hint="printable, without commas, no colon at the end, 256 bytes at most",
+        )
     return name
 
 

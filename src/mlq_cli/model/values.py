@@ -100,6 +100,10 @@ def _extend(value: Any) -> msgpack.ExtType:
     if (decimal := sys.modules.get("decimal")) is not None and isinstance(value, decimal.Decimal):
         return msgpack.ExtType(_Ext.DECIMAL, str(value).encode())
     if (numpy := sys.modules.get("numpy")) is not None:
+        if _is_masked(value):
+            raise NotCarried(
+                "a masked array cannot be carried: its mask would be lost", hint="carry data and mask, or filled()"
+            )
         if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
             shape = (numpy.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())
             return msgpack.ExtType(_Ext.ARRAY, msgpack.packb(shape))
@@ -112,6 +116,11 @@ def _extend(value: Any) -> msgpack.ExtType:
         f"a value of type {name} cannot be carried",
         hint="return what msgpack knows: None, bool, numbers, text, bytes, lists, dicts, dates, decimals, numpy arrays",
     )
+
+
+def _is_masked(value: Any) -> bool:
+    masked = sys.modules.get("numpy.ma")  # who has made one has imported it
+    return masked is not None and isinstance(value, masked.MaskedArray)
 
 
 def _extend_argument(value: Any) -> msgpack.ExtType:
@@ -204,7 +213,13 @@ def _numpy_value(code: int, data: bytes) -> Any:
         import numpy
     except ImportError:  # the other end had it, we do not: hand the bytes on rather than fail
         return msgpack.ExtType(code, data)
-    parts = msgpack.unpackb(data)
+    try:
+        return _numpy_array(numpy, code, msgpack.unpackb(data))
+    except (LookupError, SyntaxError, SystemError) as error:  # numpy parses what it is told, and looks into it later
+        raise ValueError(f"no numpy value: {type(error).__name__}") from None
+
+
+def _numpy_array(numpy: Any, code: int, parts: Any) -> Any:
     descr = [tuple(field) for field in parts[0]] if isinstance(parts[0], list) else parts[0]
     dtype = numpy.lib.format.descr_to_dtype(descr)
     array = numpy.frombuffer(parts[-1], dtype=dtype)

@@ -29,6 +29,7 @@ from mlq_cli.worker.slices import Sent, Slices, number_of
 SHORT = 7  # letters of a secret that may well be part of another value
 LINGER = 5.0  # seconds an executor that was to end gets for its threads and exit handlers
 WIDE_LOOK = 0.1  # seconds between two looks at what runs where many jobs do: each costs as much as a short job
+TAKES = 120.0  # seconds that unpickling one function may take: what it names may be large and far
 LOOK = 0.25  # seconds between two looks at whether a busy executor lives, should its pipe not tell
 
 
@@ -196,6 +197,7 @@ class Executor:
         self.asks_for: int | None = None  # the number of a shelf newer than which it wants one
         self._handed = 0  # the number of the last one that it got
         self.taking: tuple[str, int] | None = None  # name and version of the function that it unpickles just now
+        self._taking_since = 0.0
         self.looked_at = 0  # the mark at which its unsent outcomes were read
         self._wide_look_at = 0.0
         try:
@@ -302,6 +304,14 @@ class Executor:
         except OSError:
             return  # it is about to be found ended
         self.asks_for, self._handed = None, serial
+
+    def takes(self, name: str, version: int) -> None:
+        """Note which function it begins to unpickle."""
+        self.taking, self._taking_since = (name, version), time.monotonic()
+
+    def takes_longer(self, now: float, seconds: float) -> bool:
+        """Whether it has been unpickling one function for more than so many seconds."""
+        return self.taking is not None and now - self._taking_since > seconds
 
     def took(self, names: list[str]) -> None:
         """Note what it can run from now on, and that it is ready for the next shelf."""

@@ -14,7 +14,7 @@ from typing import Any
 from mlq_cli.model.outcome import Kind
 from mlq_cli.store.base import Claimed, Held
 from mlq_cli.worker.behind import Behind
-from mlq_cli.worker.executor import Executor, HostMaker, was
+from mlq_cli.worker.executor import TAKES, Executor, HostMaker, was
 from mlq_cli.worker.hearing import Hearing
 from mlq_cli.worker.memory import MemoryLimit
 from mlq_cli.worker.outbox import Outbox
@@ -168,7 +168,7 @@ class Lane:
             case ["enough"]:
                 self.staff.on_enough()
             case ["taking", str() as name, int() as version] if self.shelf is not None:
-                executor.taking = (name, version)
+                executor.takes(name, version)
             case ["functions", list() as names, dict() as why_not]:
                 executor.took(_checked(names))
                 self._learn()
@@ -216,6 +216,8 @@ class Lane:
                 self._bury(executor, how)
             elif late := executor.overrun(now, self._timeout):
                 self._overran(executor, late)
+            elif executor.takes_longer(now, TAKES) and executor.verdict is None:
+                executor.condemn("ExecutorCrash", f"its executor was killed after {TAKES:g} s")
             elif executor.lingers(now):
                 log.warning("an executor that was to end did not and is killed: a thread of a job is left, perhaps")
                 executor.kill()
@@ -294,7 +296,7 @@ class Lane:
         self.on_leave(executor)
         self._stand_ins.forget(executor)
         if executor.taking is not None and self.shelf is not None and not executor.killed:
-            self.shelf.blame(executor.taking, was(how))
+            self.shelf.blame(executor.taking, message.removeprefix("its executor "))
             executor.killed = True  # so it is neither a failure to start nor the fault of what it runs
         for job, since in begun:
             if executor.killed:

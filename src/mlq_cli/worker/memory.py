@@ -1,4 +1,4 @@
-"""What a process uses of memory, and the limit: an executor that a job has made grow beyond it is ended."""
+"""What a process uses of memory, and the limit: an executor that has grown beyond it at work is ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class MemoryLimit:
             return
         self._look_at = now + EVERY
         for executor in executors:
-            if executor.busy and not executor.killed and (used := resident_bytes(executor.pid)) > self._limit:
+            at_work = executor.busy or executor.taking is not None
+            if at_work and not executor.killed and (used := resident_bytes(executor.pid)) > self._limit:
                 executor.condemn(
                     "MemoryLimit",
                     f"its executor used {used / 2**20:,.0f} MiB of memory, over the limit of"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from mlq_cli.model.envelope import CALL
 from mlq_cli.model.errors import Misuse
+from mlq_cli.worker.failure import described
 from mlq_cli.worker.listeners import Listener, listener_of
 from mlq_cli.worker.repertoire import Repertoire
 from mlq_cli.worker.shelf import read_file
@@ -139,8 +140,8 @@ def _listener(function: Callable[..., Any], name: str) -> Listener:
 
 
 def _why_not(error: BaseException, cloudpickle: str) -> str:
-    """Return one line that says why a function cannot be unpickled here."""
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"it needs the module {error.name!r}, which cannot be imported here"
-    said = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {said} (it was pickled by cloudpickle {cloudpickle})"
+    """Return one line that says why a function cannot be unpickled here, whatever the error does when it is asked."""
+    if type(error) is ModuleNotFoundError and type(error.name) is str:
+        return f"it needs the module {error.name!a}, which cannot be imported here"
+    kind, message, _ = (text.decode() for text in described(error))
+    return f"{kind}: {' '.join(message.split())[:300]} (it was pickled by cloudpickle {cloudpickle})"

@@ -15,7 +15,10 @@ _PASSING = re.compile(
     r"|max number of clients reached)\b"
 )
 _MOVING = ("MOVED", "ASK")  # first words only: they come from the server, never from a command inside a script
-_LOGIN = re.compile(r"NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|Client sent AUTH|invalid password|wrong .* for '(?i:auth)')")
+_LOGIN = re.compile(
+    r"NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|Client sent AUTH|invalid password|wrong .* for '(?i:auth)'"
+    r"|The user executing the script can't |Error running script .* The user executing the script can't )"
+)
 _ADVICE = {
     "MISCONF": "Redis cannot write to its disk: free space there; until then nothing new is safe",
     "READONLY": "this is a replica: name the primary, or wait until the failover is over",
