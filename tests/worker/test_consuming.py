@@ -244,7 +244,8 @@ def test_of_what_was_canceled_in_the_body_nobody_says_that_another_has_it(
     for _ in mlq.consume(timeout=0):
         mlq.cancel(job_id)
     assert states(mlq, [job_id]) == ["canceled"]
-    assert caplog.messages == [f"job {job_id} is canceled; what this loop did with it does not count"]
+    assert caplog.messages[-1] == f"job {job_id} is canceled; what this loop did with it does not count"
+    assert not [said for said in caplog.messages if "somebody else" in said], "a heartbeat may have told it before"
 
 
 @pytest.mark.parametrize("then", ["take", "close"])
