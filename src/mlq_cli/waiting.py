@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mlq_cli.model.errors import JobNotFound, StoreUnavailable, WaitTimeout
+from mlq_cli.model.errors import JobNotFound, Misuse, StoreUnavailable, WaitTimeout
 from mlq_cli.model.job import TERMINAL, State
 from mlq_cli.store.base import Store
 
@@ -21,6 +21,8 @@ class Patience:
 
     def __init__(self, job_id: str, timeout: float | None) -> None:
         """`timeout`: seconds until the wait is over; None: it ends with the job."""
+        if timeout is not None and timeout != timeout:
+            raise Misuse("a timeout that is no number would never be over", hint="seconds, or None to wait for ever")
         self._job_id = job_id
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self.seen = False  # a Redis that is away from the first is told at once

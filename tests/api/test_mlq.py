@@ -75,6 +75,12 @@ def test_the_result_of_a_wait_comes_as_soon_as_it_is_there(mlq: MLQ) -> None:
     assert mlq.wait(job_id, 0) == "done"
 
 
+def test_a_wait_whose_timeout_is_no_number_is_refused(mlq: MLQ) -> None:
+    job_id = mlq.post("nobody serves this")
+    with pytest.raises(Misuse, match="would never be over"):
+        mlq.wait(job_id, timeout=float("nan"))
+
+
 def test_a_wait_that_hears_nothing_looks_by_itself(mlq: MLQ, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events are a hint: one that falls into a gap of the connection is never said again."""
     job_id = mlq.post("x")

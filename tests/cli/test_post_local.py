@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,19 @@ def test_ctrl_c_is_quiet_and_leaves_no_process(environment: dict[str, str], tmp_
         out, err = running.communicate(timeout=30)
     assert (running.returncode, out, err) == (130, b"", b"")
     wait_until(lambda: not any(alive(int(pid)) for pid in begun.read_text().split()))
+
+
+def test_a_long_line_comes_as_fast_as_its_pipe_gives_it(environment: dict[str, str], tmp_path: Path) -> None:
+    """A pipe holds 64 KiB, so this line comes in 300 parts, and each of them may not be there yet."""
+    (tmp_path / "tasks.py").write_text("def measure(msg):\n    return len(msg)\n")
+    command = [sys.executable, "-m", "mlq_cli", "post", "--jsonl", "-", "--local", "--fn", "tasks:measure"]
+    began = time.monotonic()
+    with subprocess.Popen(command, stdin=-1, stdout=-1, cwd=tmp_path, env=environment) as run:
+        assert run.stdin is not None and run.stdout is not None
+        run.stdin.write(b'"' + b"x" * 20_000_000 + b'"\n')
+        run.stdin.close()
+        assert run.stdout.read() == b"20000000\n"
+    assert time.monotonic() - began < 8, "a look every 50 ms takes 15 s"
 
 
 def test_a_reader_that_leaves_ends_the_run(here: Here, tmp_path: Path, environment: dict[str, str]) -> None:

@@ -241,6 +241,17 @@ def test_what_was_canceled_or_lost_before_it_began_is_not_handed_out(mlq: MLQ) -
     assert states(mlq, ids) == ["queued", "canceled", "queued", "canceled", "queued"] and mlq.workers() == []
 
 
+def test_of_what_was_canceled_in_the_body_nobody_says_that_another_has_it(
+    mlq: MLQ, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = mlq.post("a")
+    for _ in mlq.consume(timeout=0):
+        mlq.cancel(job_id)
+    assert states(mlq, [job_id]) == ["canceled"]
+    assert caplog.messages[-1] == f"job {job_id} is canceled; what this loop did with it does not count"
+    assert not [said for said in caplog.messages if "somebody else" in said], "a heartbeat may have told it before"
+
+
 @pytest.mark.parametrize("then", ["take", "close"])
 def test_what_a_claim_without_an_answer_has_taken_is_asked_for_again(mlq: MLQ, then: str) -> None:
     assert mlq.pop() is None  # now Redis knows the script: otherwise nothing is done before it has been sent

@@ -251,3 +251,18 @@ def test_where_many_run_at_a_time_all_of_them_have_to_block() -> None:
     assert stage.look() == [0, 1]
     stage.lane.forget()
     stage.lane.close()
+
+
+def test_stand_ins_that_die_while_they_start_are_tried_again_less_and_less_often(stage: Stage) -> None:
+    """A model for which the memory is too small crashes each of them: the machine has other things to do."""
+    stage.begin(0, "a")
+    stage.block(0, "a")
+    waits, staff = [], stage.lane.staff
+    staff.ready()
+    for _ in range(1100):
+        assert stage.look(later=60.0) == [0, 1]
+        stage.puppets[1].killed = True
+        assert stage.look() == [0]
+        waits.append(round(staff.hire_at - time.monotonic(), 1))
+    assert waits[:8] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert waits[-1] == 30.0, "nor is there an end to it"

@@ -68,6 +68,10 @@ class Lines(Source):
         """Whether reading on would not wait, as far as that can be known."""
         return _readable(self._file)
 
+    def wait(self, seconds: float) -> None:
+        """Wait until reading on would not wait, as long at most."""
+        _readable(self._file, seconds)
+
     def blocks(self) -> Iterator[tuple[int, bytes] | None]:
         """Yield some lines, as they stand in the file, and the number of the first."""
         number = 1
@@ -121,12 +125,12 @@ class Lines(Source):
         return packed
 
 
-def _readable(file: BufferedIOBase) -> bool:
-    """Whether reading would not wait, as far as that can be known."""
+def _readable(file: BufferedIOBase, seconds: float = 0.0) -> bool:
+    """Whether reading would not wait, as far as that can be known, or not any more after so many seconds at most."""
     try:
         poll = select.poll()
         poll.register(file, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(seconds * 1000))
     except (OSError, ValueError):
         return True
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from io import BufferedWriter
 from typing import Any
@@ -45,7 +46,8 @@ def run_here(
             value = pack(read_message(message, as_it_stands=as_it_stands, limit=limit), limit=limit)
             source = _Numbered(iter([(0, value)]))
         else:
-            source = _Numbered(_read(Lines(file, as_it_stands=as_it_stands, limit=limit)))
+            lines = Lines(file, as_it_stands=as_it_stands, limit=limit)
+            source = _Numbered(_read(lines), lines.wait)
         failed = done = 0
         with progress_bar(watched, total, "running") as advance:
             for record in local.records_of(source, **options):
@@ -66,8 +68,12 @@ def run_here(
 class _Numbered(Iterator[bytes | None]):
     """Messages whose numbers are kept until their results are known."""
 
-    def __init__(self, messages: Iterator[tuple[int, bytes] | None]) -> None:
+    def __init__(
+        self, messages: Iterator[tuple[int, bytes] | None], wait: Callable[[float], object] = time.sleep
+    ) -> None:
+        """`wait` is called with the seconds to wait for the next one at most, when there is nothing else to do."""
         self._messages = messages
+        self.wait = wait
         self.numbers: deque[int] = deque()
         self.wrong: Misuse | None = None
         self.wrong_at = 0

@@ -30,6 +30,7 @@ def each(
         forget: whether a job is known to nobody else once it was yielded.
     """
     runner, book = local.runner, local.book
+    wait = getattr(messages, "wait", time.sleep)  # a pipe may be full again long before the time is over
     begun: deque[Entry] = deque()
     error: Exception | None = None
     drawing = True
@@ -61,7 +62,7 @@ def each(
                         book.forget(head)
                     yield head
             elif drawing:
-                time.sleep(NOTHING_NOW)
+                wait(NOTHING_NOW)
         if error is not None:
             raise error
     finally:

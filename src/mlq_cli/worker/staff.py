@@ -15,6 +15,7 @@ log = logging.getLogger("mlq.worker")
 
 GUARDS = 1.0  # seconds between two looks at the guards, at least
 LONGEST_WAIT = 30.0  # seconds until the next try, where executors cannot start
+MOST_DOUBLINGS = 10  # of the wait before: far more would be no number any more
 
 
 class Staff:
@@ -78,7 +79,9 @@ class Staff:
 
     def failed(self, executor: Executor, how: str, last_words: bytes) -> None:
         """Note that one has ended before it was ready, and wait a little longer each time before the next."""
-        self._failed_starts = max(1, self._failed_starts)
+        if not executor.killed:  # of those that are, who said that they cannot start is counted already
+            self._failed_starts += 1
+        self._failed_starts = min(MOST_DOUBLINGS, max(1, self._failed_starts))
         self.hire_at = time.monotonic() + min(LONGEST_WAIT, 0.25 * 2**self._failed_starts)
         if not executor.killed:
             said = f"; the last it said:\n{last_words.decode(errors='replace')}" if last_words.strip() else ""

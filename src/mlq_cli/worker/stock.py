@@ -170,7 +170,8 @@ class Stock:
             self.held.pop(outcome.id, None)
         self.done += len(outcomes) - len(refused)
         for job_id, state in refused.items():
-            log.warning("job %s is %s: it took too long to be finished here, and somebody else has it", job_id, state)
+            why = "" if state == "canceled" else ": it took too long to be finished here, and somebody else has it"
+            log.warning("job %s is %s%s; what this loop did with it does not count", job_id, state, why)
 
     def _released(self, number: int, _: Any) -> None:
         del self.outbox.releases[:number]
