@@ -114,7 +114,11 @@ OF_FUNCTIONS = (
         "fn-killer",
         "a function that kills whoever unpickles it takes the worker down no more than once",
         "worker/test_registered.py::test_a_function_that_kills_whoever_unpickles_it_is_left_out",
-        ("mlq_cli/worker/lane.py", "            self.shelf.blame(executor.taking, was(how))\n", "            pass\n"),
+        (
+            "mlq_cli/worker/lane.py",
+            "            self.shelf.blame(executor.taking, message.rem",
+            "            str(message.rem",
+        ),
     ),
     mutant(
         "fn-calls",
