@@ -46,7 +46,7 @@ def test_a_bench_without_executors_is_refused_before_it_posts(cli: Run) -> None:
     assert (done.returncode, one_line_error(done)) == (2, "0 executors are out of range")
 
 
-@pytest.mark.parametrize("begun", ["job", "worker"])
+@pytest.mark.parametrize("begun", ["job", pytest.param("worker", marks=pytest.mark.minutes)])
 def test_a_bench_that_is_interrupted_again_and_again_leaves_nothing_but_what_goes_by_itself(
     redis_url: str, begun: str
 ) -> None:

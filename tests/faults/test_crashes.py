@@ -145,6 +145,7 @@ def test_rolling_restarts_run_no_job_twice(stage: Stage) -> None:
     assert verdict["valid"] and (verdict["duplicated"], verdict["ok"]) == (0, 300), verdict
 
 
+@pytest.mark.minutes
 def test_a_worker_frozen_past_its_lease_has_the_outcome_of_its_executor_refused(stage: Stage) -> None:
     """Only the worker stops; its executor ends the job meanwhile, and so does another worker, which counts."""
     fleet = stage.fleet(1, lease=1.0)

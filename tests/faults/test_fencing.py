@@ -16,6 +16,7 @@ from mlq_cli.worker.fence import Fence
 from tests_support import alive, wait_until
 
 
+@pytest.mark.minutes
 def test_a_worker_whose_redis_is_frozen_ends_its_executor_before_the_lease_does(
     short_folder: Path, start_worker: Any, namespace: str
 ) -> None:

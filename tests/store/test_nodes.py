@@ -169,7 +169,9 @@ def test_a_sentinel_that_names_a_replica_is_not_believed(fake: Fake) -> None:
     assert wire.exchange([("PING",)]) == [b"PONG"] and wire._node == ("127.0.0.1", primary)
 
 
-@pytest.mark.parametrize("case", ["nobody", "a dead one", "a replica", "no such service", "silence"])
+@pytest.mark.parametrize(
+    "case", ["nobody", "a dead one", "a replica", "no such service", pytest.param("silence", marks=pytest.mark.minutes)]
+)
 def test_a_primary_that_is_not_found_is_an_outage_within_five_seconds(
     fake: Fake, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -307,7 +307,7 @@ def test_an_executor_whose_guard_was_killed_is_replaced(mlq: MLQ, start_worker: 
     assert mlq.wait(mlq.post(None), 20) != first and worker.poll() is None
 
 
-@pytest.mark.parametrize("function", ["jobs:pid", "jobs:pid_async"])
+@pytest.mark.parametrize("function", ["jobs:pid", pytest.param("jobs:pid_async", marks=pytest.mark.minutes)])
 def test_an_executor_ends_also_when_its_worker_and_its_guard_are_killed_at_once(
     mlq: MLQ, start_worker: Any, function: str
 ) -> None:
@@ -336,6 +336,7 @@ def test_replaced_executors_leave_neither_descriptors_nor_processes(mlq: MLQ, st
     wait_until(lambda: held() <= before + 2)
 
 
+@pytest.mark.minutes
 def test_an_async_executor_that_is_to_be_replaced_gets_no_more_jobs(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:nap", max_jobs=2)
     ids = [mlq.post(2.0), *mlq.post_many([0.01] * 10)]

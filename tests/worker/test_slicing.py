@@ -99,6 +99,7 @@ def test_each_async_job_has_a_place_of_its_own_on_the_board(mlq: MLQ, start_work
     assert mlq.get_job(timed)["error_type"] == "JobTimeout" and time.monotonic() - began < 3
 
 
+@pytest.mark.minutes
 def test_jobs_of_one_executor_run_once_while_another_dies_again_and_again(
     mlq: MLQ, start_worker: Any, book: Book
 ) -> None:
@@ -122,7 +123,7 @@ def crowd(book: Book, count: int, special: dict[int, dict[str, Any]]) -> list[di
     return [special.get(n) or book.job(f"{n}") for n in range(count)]
 
 
-@pytest.mark.parametrize("deed", ["sleep", "hold the lock"])
+@pytest.mark.parametrize("deed", [pytest.param("sleep", marks=pytest.mark.minutes), "hold the lock"])
 def test_outcomes_before_a_long_job_are_told_and_jobs_behind_it_go_to_another_worker(
     mlq: MLQ, start_worker: Any, book: Book, deed: str
 ) -> None:

@@ -32,6 +32,7 @@ def test_the_wait_of_jobs_of_a_known_length_is_right_within_a_factor_of_two(
     assert true > 1.5 and true / 2 <= told <= true * 2, (told, true)
 
 
+@pytest.mark.minutes
 def test_an_async_worker_runs_many_at_a_time_and_says_so(mlq: MLQ, start_worker: Any) -> None:
     start_worker("jobs:nap", lease=3.0)
     mlq.wait(mlq.post(0.1), timeout=30)
