@@ -225,7 +225,7 @@ def test_five_reapers_at_once_give_each_job_back_once_though_one_is_killed(stage
 @pytest.mark.minutes
 @pytest.mark.parametrize("own_ids", [True, False], ids=["own ids, posted again", "no ids"])
 def test_producers_killed_in_the_middle_of_posting_lose_nothing_and_double_nothing(stage: Stage, own_ids: bool) -> None:
-    chance, jobs, kills = random.Random(5), 1500, 5
+    chance, jobs, kills = random.Random(5), 6000, 5  # so many that none is through before it is killed
 
     def start(name: str) -> subprocess.Popen[bytes]:
         more = ["--own-ids", "--resume"] if own_ids else []
