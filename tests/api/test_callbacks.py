@@ -71,6 +71,7 @@ def test_a_target_that_is_gone_is_asked_once(listening: MLQ, target: Any) -> Non
     assert len(target.asked) == 1 and dead["error_type"] == "CallbackRefused" and "410" in str(dead["error"])
 
 
+@pytest.mark.minutes
 def test_a_target_that_asks_for_time_gets_it(listening: MLQ, target: Any) -> None:
     target.answers = [503]
     listening.post(3, callback=target.url)

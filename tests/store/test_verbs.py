@@ -614,6 +614,7 @@ def test_a_post_rings_once_for_each_job_and_an_empty_claim_silences_the_bell(ben
     assert bells(bench) == 0
 
 
+@pytest.mark.minutes
 def test_the_bell_is_bounded(bench: Bench) -> None:
     for _ in range(3):
         bench.post(*range(600))

@@ -98,6 +98,7 @@ def test_what_a_call_raises_is_the_failure_of_its_job(mlq: MLQ, start_worker: An
         mlq.get_result(wrong)
 
 
+@pytest.mark.minutes
 def test_a_call_of_what_nobody_has_gives_up_and_says_so(mlq: MLQ, start_worker: Any) -> None:
     job_id = mlq.post_call(Call("called:_private"))
     start_worker(calls=["called"])

@@ -208,6 +208,7 @@ def test_the_job_of_a_killed_worker_runs_again_and_its_executor_dies_with_it(
     assert len((tmp_path / "ran").read_text().splitlines()) == 2
 
 
+@pytest.mark.minutes
 def test_a_worker_that_was_stopped_past_its_lease_has_its_outcome_refused(
     mlq: MLQ, start_worker: Any, tmp_path: Path
 ) -> None:
@@ -323,6 +324,7 @@ def test_a_job_may_wait_for_all_its_children(mlq: MLQ, start_worker: Any) -> Non
     assert str(mlq.wait(mlq.post(None), 10)).startswith("none is left")
 
 
+@pytest.mark.minutes
 def test_replaced_executors_leave_neither_descriptors_nor_processes(mlq: MLQ, start_worker: Any) -> None:
     worker = start_worker("jobs:pid", max_jobs=1)
     mlq.wait(mlq.post(None), 20)

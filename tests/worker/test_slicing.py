@@ -182,6 +182,7 @@ def test_a_job_that_waits_behind_a_long_one_can_be_canceled_and_never_runs(
     assert {runs[f"{n}"] for n in range(30) if n not in (5, 20)} == {1} and runs["long"] == 1
 
 
+@pytest.mark.minutes
 def test_executors_are_replaced_after_their_number_of_jobs_in_the_middle_of_slices(
     mlq: MLQ, start_worker: Any, book: Book
 ) -> None:
