@@ -22,18 +22,17 @@ from mlq_cli.model.generation import enter, leave
 from mlq_cli.model.outcome import Kind, Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Bell, Store
+from mlq_cli.worker.claiming import TICK
 from mlq_cli.worker.failure import described
 from mlq_cli.worker.fence import boot_time
 from mlq_cli.worker.keeper import Keeper
 from mlq_cli.worker.outage import Outage
 from mlq_cli.worker.run import about_this, worker_name
 from mlq_cli.worker.stock import Stock
+from mlq_cli.worker.supply import DEPTH, SPAN
 
 log = logging.getLogger("mlq.consume")
 
-SPAN = 0.01  # seconds of work that is claimed ahead: messages that take 10 ms and more come one by one
-DEPTH = 200  # messages at most that are claimed ahead, however soon they are handled
-TICK = 12.0  # seconds to sleep at most, and no longer than 0.4 of a lease; bells wake us long before
 OVERDUE = 2.0  # seconds after which a bell that has not answered is taken for dead
 NOTHING = b"\xc0"  # None in msgpack
 LAST_WORDS = 2.0  # seconds to try and tell Redis the rest in the end

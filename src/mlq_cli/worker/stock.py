@@ -23,16 +23,13 @@ from mlq_cli.model.errors import MlqError
 from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Progress, Store
-from mlq_cli.worker.claiming import new_token
+from mlq_cli.worker.claiming import MOST, new_token
 from mlq_cli.worker.fence import MARGIN, boot_time
 from mlq_cli.worker.outbox import Outbox
 from mlq_cli.worker.search import Search
-from mlq_cli.worker.worker import MOST, MOST_BYTES, SILENCE
+from mlq_cli.worker.worker import BEAT_BUSY, BEAT_IDLE, MOST_BYTES, SILENCE
 
 log = logging.getLogger("mlq.consume")
-
-BEAT_BUSY = 3.0  # seconds between heartbeats while something is held
-BEAT_IDLE = 10.0
 
 
 class Stock:

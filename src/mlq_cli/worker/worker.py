@@ -22,7 +22,7 @@ from mlq_cli.model.outcome import Outcome
 from mlq_cli.model.rules import Rules
 from mlq_cli.store.base import Call, Claims, Held, Store
 from mlq_cli.worker.bells import Bells
-from mlq_cli.worker.claiming import Claiming
+from mlq_cli.worker.claiming import MOST, Claiming
 from mlq_cli.worker.ears import Ears
 from mlq_cli.worker.fence import Fence, boot_time
 from mlq_cli.worker.lane import Lane
@@ -33,7 +33,6 @@ from mlq_cli.worker.turn import Turn, Turns
 
 log = logging.getLogger("mlq.worker")
 
-MOST = 500  # jobs in one call: Redis serves nobody else while a script runs
 MOST_BYTES = 4 << 20  # of results in one call, likewise
 AHEAD = 30  # outcomes that are worth to be sent while a turn is under way
 BEAT_BUSY = 3.0  # seconds between heartbeats while jobs run, and so until a canceled one is stopped
